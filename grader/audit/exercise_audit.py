@@ -1,0 +1,181 @@
+"""Audits one exercise: what must pass passes, what must fail fails, and by the check named for it."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grader.audit.mutants import mutants
+from grader.catalogue import Catalogue, CatalogueError, WrongAnswer, apply_change, load_catalogue
+from grader.checking.outcome import CheckOutcome
+from grader.course import Exercise
+from grader.grading.engine import Job, JobResult, LocalEngine
+from grader.notebooks.checks_index import read_checks_index
+
+MINIMUM_ALTERNATIVES = 2
+MINIMUM_WRONG_ANSWERS = 5
+
+
+@dataclass
+class ExerciseAudit:
+    """What was proven about an exercise, and every gap."""
+
+    exercise: str
+    checks: int = 0
+    wrong_answers: int = 0
+    rejected: int = 0
+    alternatives: int = 0
+    accepted: int = 0
+    mutants: int = 0
+    mutants_caught: int = 0
+    equivalent: dict[str, str] = field(default_factory=dict)
+    survivors: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+    seconds_of_checks: float = 0.0
+
+
+def _full_marks(result: JobResult) -> list[str]:
+    """Why a result is not full marks; empty when it is."""
+    if result.problem:
+        return [result.problem]
+    return [f"{check.name}: {check.outcome.value}: {check.message}" for check in result.checks if check.outcome is not CheckOutcome.PASSED]
+
+
+def stub_cells(path: Path) -> tuple[str, ...]:
+    """Code of a built stub that a student could have changed: every code cell but the locked check cells."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = []
+    for cell in notebook["cells"]:
+        marks = cell["metadata"].get("nbgrader", {})
+        if cell["cell_type"] == "code" and not (marks.get("grade") and marks.get("locked")):
+            cells.append("".join(cell["source"]))
+    return tuple(cells)
+
+
+class Auditor:
+    """Runs the audit of exercises through an engine; the executor decides how many jobs run at once."""
+
+    def __init__(self, engine: LocalEngine, executor: Executor, seeds: int) -> None:
+        self.engine, self.executor, self.seeds = engine, executor, range(seeds)
+
+    def _submit(self, exercise: Exercise, source: str | tuple[str, ...], seed: int, stop: bool = False) -> Future[JobResult]:
+        cells = (source,) if isinstance(source, str) else source
+        return self.executor.submit(self.engine.run, Job(exercise, cells, seed=seed, stop_at_first=stop))
+
+    def audit(self, exercise: Exercise, with_mutants: bool = True) -> ExerciseAudit:
+        """Audit one exercise. Gaps are collected, never raised."""
+        audit = ExerciseAudit(exercise.id)
+        try:
+            reference = exercise.reference_path.read_text(encoding="utf-8")
+            catalogue = load_catalogue(exercise.catalogue_path)
+            self._check_paperwork(exercise, catalogue, audit)
+        except (OSError, ValueError) as error:
+            audit.gaps.append(str(error))
+            return audit
+        jobs = [self._submit(exercise, reference, seed) for seed in self.seeds]
+        for seed, job in zip(self.seeds, jobs, strict=True):
+            audit.gaps += [f"reference, seed {seed}: {why}" for why in _full_marks(job.result())]
+        audit.seconds_of_checks = round(sum(check.seconds for check in jobs[-1].result().checks), 3)
+        self._audit_stub(exercise, audit)
+        self._audit_alternatives(exercise, reference, catalogue, audit)
+        self._audit_wrong_answers(exercise, reference, catalogue, audit)
+        if with_mutants:
+            self._audit_mutants(exercise, reference, catalogue, audit)
+        return audit
+
+    def _check_paperwork(self, exercise: Exercise, catalogue: Catalogue, audit: ExerciseAudit) -> None:
+        checks = read_checks_index(exercise.checks_path)
+        audit.checks = len(checks)
+        worth = sum(check.points for check in checks)
+        if worth != exercise.points:
+            audit.gaps.append(f"the checks are worth {worth:g} points, course.toml says {exercise.points:g}")
+        if sum(check.visible for check in checks) != 1:
+            audit.gaps.append("exactly one check must be marked @visible")
+        if not 4 <= len(checks) - 1 <= 9:
+            audit.gaps.append(f"{len(checks) - 1} hidden checks; an exercise has 4 to 9")
+        by_name = {check.name: check for check in checks}
+        caught = {identifier: check.name for check in checks for identifier in check.catches}
+        for entry in catalogue.wrong_answers:
+            if entry.caught_by not in by_name:
+                audit.gaps.append(f"wrong answer {entry.id}: there is no check {entry.caught_by!r}")
+            elif caught.get(entry.id) != entry.caught_by:
+                audit.gaps.append(f"wrong answer {entry.id}: {entry.caught_by} does not list it in @catches")
+        known = {entry.id for entry in catalogue.wrong_answers}
+        audit.gaps += [f"@catches names {name!r}, which is not catalogued" for name in sorted(caught.keys() - known)]
+        if len(catalogue.wrong_answers) < MINIMUM_WRONG_ANSWERS:
+            audit.gaps.append(f"{len(catalogue.wrong_answers)} wrong answers; at least {MINIMUM_WRONG_ANSWERS} are needed")
+        if len(catalogue.alternatives) < MINIMUM_ALTERNATIVES:
+            audit.gaps.append(f"{len(catalogue.alternatives)} alternatives; at least {MINIMUM_ALTERNATIVES} are needed")
+
+    def _audit_stub(self, exercise: Exercise, audit: ExerciseAudit) -> None:
+        if not exercise.stub_path.is_file():
+            audit.gaps.append("the stub is not built; run `course build`")
+            return
+        result = self._submit(exercise, stub_cells(exercise.stub_path), 0).result()
+        earned = sum(check.points for check in result.checks)
+        if result.problem or earned:
+            audit.gaps.append(f"the stub earns {earned:g} points {result.problem}".strip())
+        audit.gaps += [
+            f"the stub does not fail cleanly in {check.name}: {check.message}"
+            for check in result.checks
+            if check.outcome is not CheckOutcome.FAILED
+        ]
+        audit.gaps += [f"the stub, when run: {remark}" for remark in result.remarks]
+
+    def _audit_alternatives(self, exercise: Exercise, reference: str, catalogue: Catalogue, audit: ExerciseAudit) -> None:
+        audit.alternatives = len(catalogue.alternatives)
+        jobs = {}
+        for entry in catalogue.alternatives:
+            try:
+                source = apply_change(entry, reference)
+            except CatalogueError as error:
+                audit.gaps.append(str(error))
+                continue
+            jobs[entry.id] = [self._submit(exercise, source, seed) for seed in self.seeds]
+        for identifier, runs in jobs.items():
+            reasons = [f"alternative {identifier}: {why}" for run in runs for why in _full_marks(run.result())]
+            audit.gaps += reasons[:1]
+            audit.accepted += not reasons
+
+    def _audit_wrong_answers(self, exercise: Exercise, reference: str, catalogue: Catalogue, audit: ExerciseAudit) -> None:
+        audit.wrong_answers = len(catalogue.wrong_answers)
+        jobs: list[tuple[WrongAnswer, list[Future[JobResult]]]] = []
+        for entry in catalogue.wrong_answers:
+            try:
+                source = apply_change(entry, reference)
+            except CatalogueError as error:
+                audit.gaps.append(str(error))
+                continue
+            jobs.append((entry, [self._submit(exercise, source, seed) for seed in self.seeds]))
+        for entry, runs in jobs:
+            reasons = [reason for seed, run in zip(self.seeds, runs, strict=True) if (reason := _accepts(entry, seed, run.result()))]
+            audit.gaps += reasons[:1]
+            audit.rejected += not reasons
+
+    def _audit_mutants(self, exercise: Exercise, reference: str, catalogue: Catalogue, audit: ExerciseAudit) -> None:
+        candidates = mutants(reference)
+        jobs = [self._submit(exercise, mutant.source, 0, stop=True) for mutant in candidates]
+        for mutant, job in zip(candidates, jobs, strict=True):
+            reason = next((why for part, why in catalogue.equivalent_mutants.items() if part in mutant.description), "")
+            survives = not _full_marks(job.result())
+            if survives and reason:
+                audit.equivalent[mutant.description] = reason
+                continue
+            audit.mutants += 1
+            audit.mutants_caught += not survives
+            if survives:
+                audit.survivors.append(mutant.description)
+
+
+def _accepts(entry: WrongAnswer, seed: int, result: JobResult) -> str:
+    """Why a wrong answer counts as accepted; empty when its named check rejects it."""
+    if result.problem:
+        return f"wrong answer {entry.id}, seed {seed}: {result.problem}"
+    named = [check for check in result.checks if check.name == entry.caught_by]
+    if not named or named[0].outcome in (CheckOutcome.PASSED, CheckOutcome.ERROR, CheckOutcome.SKIPPED):
+        others = [check.name for check in result.checks if check.outcome is CheckOutcome.FAILED]
+        rejected = f"; rejected by {', '.join(others)}" if others else "; no check rejects it"
+        return f"wrong answer {entry.id}, seed {seed}: {entry.caught_by} lets it pass{rejected}"
+    return ""

@@ -1,0 +1,65 @@
+"""Running a hidden check inside the notebook's own kernel, for `nbgrader autograde`.
+
+Compatibility, not safety: the student's code and the check share a process here, as with any nbgrader test cell.
+`course grade` is the safe way to the same gradebook. Values still travel through the wire's encoding, so a check sees
+exactly the same types in both places.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grader.checking.outcome import CheckOutcome
+from grader.checking.plugin import CheckPlugin
+from grader.sandbox import wire
+from grader.sandbox.proxy import Session, StudentCrashed, reference_of
+from grader.sandbox.student_process import Submission, describe_error, forbidden
+
+DEFAULT_SEED = 0
+
+
+class InKernelTransport:
+    """Answers requests from names that live in this process."""
+
+    def __init__(self, submission: Submission, session: Session, forbidden_names: list[str]) -> None:
+        self._submission, self._session, self._forbidden = submission, session, forbidden_names
+
+    def request(self, message: dict[str, Any]) -> dict[str, Any]:
+        """See `grader.sandbox.proxy.Transport`."""
+        try:
+            request = wire.unpack(wire.pack(message, reference_of), self._submission.from_handle)
+            with forbidden(self._forbidden):
+                answer = {"value": self._submission.answer(request)}
+            packed = wire.pack(answer, self._submission.to_handle)
+        except wire.WireError as error:
+            raise StudentCrashed(str(error)) from None
+        except Exception as error:
+            packed = wire.pack({"error": describe_error(error)})
+        plain: dict[str, Any] = wire.unpack(packed, self._session.from_handle)
+        return plain
+
+
+def run_check(exercise_id: str, name: str, names: dict[str, Any], seed: int = DEFAULT_SEED) -> None:
+    """Run one check of an exercise on the names of a notebook (`globals()`).
+
+    Raises AssertionError with the explanation unless the check passes, CourseError for an unknown exercise.
+    """
+    from grader.checking.runner import run_checks
+    from grader.course import load_course
+
+    exercise = load_course().exercise(exercise_id)
+    session = Session()
+
+    def load(target: Session) -> list[str]:
+        submission = Submission()
+        submission.names = dict(names)
+        target.transport = InKernelTransport(submission, target, list(exercise.forbidden))
+        return []
+
+    plugin = CheckPlugin(session=session, load=load, explain_end=str, seed=seed, only=frozenset({name}))
+    run = run_checks(exercise.checks_path, plugin)
+    if run.problem:
+        raise AssertionError(run.problem)
+    for record in run.results:
+        if record.outcome is not CheckOutcome.PASSED:
+            raise AssertionError(f"{record.title}\n{record.message}")

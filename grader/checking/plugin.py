@@ -1,0 +1,203 @@
+"""The pytest plugin: the `student` fixture, points, and what became of each check as a `CheckRecord`."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from grader.checking.comparison import Mismatch
+from grader.checking.outcome import CheckOutcome
+from grader.checking.record import CheckRecord
+from grader.sandbox.proxy import Session, Student, StudentCrashed, StudentError, StudentTimeout, StudentUnavailable
+
+MAX_MESSAGE_CHARACTERS = 4000
+BUDGET_SPENT = "Not run: the checks before it used up the time for the whole notebook."
+
+
+@dataclass
+class CheckPlugin:
+    """Runs each check against one submission and keeps the results.
+
+    `load` connects the session to a freshly loaded submission and returns remarks on the loading; it is called before
+    the first check and again after one that ended the submission's process. `explain_end` says why that process ended.
+    """
+
+    session: Session
+    load: Callable[[Session], list[str]]
+    explain_end: Callable[[], str]
+    seed: int = 0
+    only: frozenset[str] = frozenset()
+    total_seconds: float = 60.0
+    stop_at_first: bool = False
+    on_result: Callable[[CheckRecord], None] | None = None
+    results: list[CheckRecord] = field(default_factory=list)
+    traces: dict[str, list[Any]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    collection_errors: list[str] = field(default_factory=list)
+    _loaded: bool = False
+    _cannot_load: StudentUnavailable | None = None
+    _started: float = field(default_factory=time.monotonic)
+
+    # -- fixtures ------------------------------------------------------------------------------------------------
+
+    @pytest.fixture
+    def student(self) -> Student:
+        """The submission."""
+        return Student(self.session)
+
+    @pytest.fixture(name="seed")
+    def _seed(self) -> int:
+        return self.seed
+
+    @pytest.fixture
+    def rng(self, request: pytest.FixtureRequest) -> np.random.Generator:
+        """Random numbers that depend on the run's seed and the check's name."""
+        return np.random.default_rng([self.seed, zlib.crc32(request.node.name.encode())])
+
+    # -- hooks ---------------------------------------------------------------------------------------------------
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Register the marks and the hypothesis profile."""
+        for mark in ("points(number)", "catches(*ids)", "visible"):
+            config.addinivalue_line("markers", f"{mark}: see grader.checking")
+        _configure_hypothesis(self.seed)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep the checks that were asked for."""
+        if self.only:
+            items[:] = [item for item in items if item.name in self.only]
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A check file that cannot be imported is our fault; keep the reason."""
+        if report.failed:
+            self.collection_errors.append(str(report.longrepr))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Load the submission where needed, run the check, record what became of it."""
+        self.session.trace, self.session.last_call = [], ""
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Iterator[None]:
+        """Run one check; whatever happens becomes a record, and pytest sees a pass."""
+        started = time.monotonic()
+        error: BaseException | None = None
+        reason = self._reason_to_skip(started)
+        if reason:
+            self._record(pyfuncitem, CheckOutcome.SKIPPED, reason, started, None)
+            pyfuncitem.obj = _nothing
+            yield
+            return None
+        try:
+            if self._cannot_load is not None:
+                raise self._cannot_load
+            if not self._loaded:
+                self._load()
+            yield
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except BaseException as raised:
+            error = raised
+        outcome, message = self._judge(error)
+        if isinstance(error, StudentUnavailable):
+            self._loaded = False
+        self._record(pyfuncitem, outcome, message, started, error)
+        self.traces[pyfuncitem.name] = self.session.trace
+        return None
+
+    def _reason_to_skip(self, now: float) -> str:
+        if now - self._started > self.total_seconds:
+            return BUDGET_SPENT
+        if self.stop_at_first and any(record.outcome is not CheckOutcome.PASSED for record in self.results):
+            return "Not run: an earlier check has already decided."
+        return ""
+
+    def _load(self) -> None:
+        """Load the submission; one that cannot be loaded is not tried again for every check."""
+        try:
+            self.remarks = self.load(self.session)
+        except StudentUnavailable as error:
+            self.explain_end()
+            self._cannot_load = type(error)(f"the notebook could not be loaded: {error}")
+            raise
+        self._loaded = True
+
+    # -- judging -------------------------------------------------------------------------------------------------
+
+    def _judge(self, error: BaseException | None) -> tuple[CheckOutcome, str]:
+        if error is None:
+            return CheckOutcome.PASSED, ""
+        message = _message_of(error)
+        if isinstance(error, StudentTimeout):
+            self.explain_end()
+            return CheckOutcome.TIMEOUT, f"{self.session.last_call or 'Loading the notebook'}: {message}."
+        if isinstance(error, StudentCrashed):
+            reason = self.explain_end()
+            where = self.session.last_call or "Loading the notebook"
+            return CheckOutcome.CRASHED, f"{where}: {message}{f' ({reason})' if reason else ''}."
+        if isinstance(error, StudentError):
+            return CheckOutcome.FAILED, message
+        if isinstance(error, AssertionError | pytest.fail.Exception):
+            called = f"Called: {self.session.last_call}\n" if self.session.last_call else ""
+            return CheckOutcome.FAILED, called + message
+        return CheckOutcome.ERROR, f"The check itself broke: {type(error).__name__}: {message}"
+
+    def _record(
+        self, item: pytest.Function, outcome: CheckOutcome, message: str, started: float, error: BaseException | None
+    ) -> None:
+        mark = item.get_closest_marker("points")
+        worth = float(mark.args[0]) if mark else 0.0
+        documentation = (item.function.__doc__ or item.name).strip()
+        record = CheckRecord(
+            name=item.name,
+            title=documentation.splitlines()[0],
+            outcome=outcome,
+            points=worth if outcome is CheckOutcome.PASSED else 0.0,
+            max_points=worth,
+            visible=item.get_closest_marker("visible") is not None,
+            message=message[:MAX_MESSAGE_CHARACTERS],
+            expected=error.expected if isinstance(error, Mismatch) else "",
+            actual=error.actual if isinstance(error, Mismatch) else "",
+            called=self.session.last_call if outcome is not CheckOutcome.PASSED else "",
+            seconds=round(time.monotonic() - started, 4),
+        )
+        self.results.append(record)
+        if self.on_result is not None:
+            self.on_result(record)
+
+
+def _nothing(**_: Any) -> None:
+    """Stands in for a check that is not run."""
+
+
+def _message_of(error: BaseException) -> str:
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("Falsifying example")]
+    text = str(error).strip() or type(error).__name__
+    if notes:
+        arguments = [line.strip() for line in notes[0].splitlines()[1:-1] if "student=" not in line and "rng=" not in line]
+        text += "\nSmallest example found: " + " ".join(arguments).rstrip(",")
+    return text
+
+
+def _configure_hypothesis(seed: int) -> None:
+    from hypothesis import HealthCheck, Verbosity, core, settings
+
+    settings.register_profile(
+        "course",
+        max_examples=20,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+        verbosity=Verbosity.normal,
+        suppress_health_check=list(HealthCheck),
+    )
+    settings.load_profile("course")
+    core.global_force_seed = seed

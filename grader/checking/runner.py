@@ -1,0 +1,155 @@
+"""Runs the checks of one exercise against one submission, in a process that is trusted and forked for it.
+
+It asks the scheduling process for a student's process when it needs one, and sends back the results. A check file is
+imported here, never in the student's process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import socket
+import time
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import hypothesis.core  # noqa: F401  (warm before the fork)
+import pytest
+
+from grader.checking import comparison  # noqa: F401  (warm before the fork)
+from grader.checking.outcome import CheckOutcome
+from grader.checking.plugin import CheckPlugin
+from grader.checking.record import CheckRecord
+from grader.sandbox import wire
+from grader.sandbox.proxy import Session, SocketTransport, StudentCrashed, StudentTimeout
+
+_PYTEST_ARGUMENTS = ["-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:faulthandler", "--import-mode=importlib"]
+
+
+@dataclass(frozen=True)
+class CheckRun:
+    """What running the checks gave: results in file order, the results' traces by check, remarks, captured output."""
+
+    results: tuple[CheckRecord, ...]
+    traces: dict[str, Any]
+    remarks: tuple[str, ...]
+    output: str
+    problem: str = ""
+
+
+def checks_hash(path: Path) -> str:
+    """SHA-256 of a check file: the version of the checks."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def environment_versions(framework: str, confinement: str) -> dict[str, str]:
+    """Versions that a result depends on."""
+    versions = {"python": platform.python_version(), "platform": platform.system(), "confinement": confinement}
+    names = {"torch": ["torch"], "tensorflow": ["tensorflow", "keras"], "transformers": ["torch", "transformers"]}
+    for name in ["numpy", "hypothesis", *names.get(framework, [])]:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "missing"
+    return versions
+
+
+def run_checks(checks_path: Path, plugin: CheckPlugin) -> CheckRun:
+    """Run a check file with pytest inside this process and collect what the plugin recorded."""
+    problem = ""
+    arguments = [*_PYTEST_ARGUMENTS, f"--rootdir={checks_path.parent}", "-c", "/dev/null", str(checks_path)]
+    code = pytest.main(arguments, plugins=[plugin])
+    if plugin.collection_errors:
+        problem = "The checks could not be imported:\n" + "\n".join(plugin.collection_errors)[-3000:]
+    elif code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not plugin.results:
+        problem = f"The checks did not run (pytest ended with {code!r})."
+    output = "".join(plugin.session.output)
+    return CheckRun(tuple(plugin.results), plugin.traces, tuple(plugin.remarks), output, problem)
+
+
+def _plain(record: CheckRecord) -> dict[str, Any]:
+    return {**asdict(record), "outcome": record.outcome.value}
+
+
+def check_from_plain(data: dict[str, Any]) -> CheckRecord:
+    """The inverse of how a result travels to the scheduling process."""
+    return CheckRecord(**{**data, "outcome": CheckOutcome(data["outcome"])})
+
+
+class RemoteLoader:
+    """Gets student processes from the scheduling process and loads the submission into them."""
+
+    def __init__(self, channel: socket.socket, job: dict[str, Any]) -> None:
+        self._channel, self._job = channel, job
+        self._deadline = time.monotonic() + job["total_seconds"]
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        wire.send_message(self._channel, wire.pack(message))
+        answer: dict[str, Any] = wire.unpack(wire.receive_message(self._channel))
+        return answer
+
+    def load(self, session: Session) -> list[str]:
+        """Connect the session to a fresh process with the submission loaded. Raises StudentUnavailable."""
+        answer = self._ask({"op": "spawn"})
+        if "problem" in answer:
+            raise StudentCrashed(answer["problem"])
+        _, descriptors, _, _ = socket.recv_fds(self._channel, 1, 1)
+        channel = socket.socket(fileno=descriptors[0])
+        try:
+            greeting = wire.unpack(wire.receive_message(channel, 30.0))
+        except (wire.ConnectionClosed, wire.WireError, TimeoutError) as error:
+            raise StudentCrashed(f"its process did not start: {error}") from None
+        if "refused" in greeting:
+            raise StudentCrashed(f"its process could not be confined: {greeting['refused']}")
+        load_seconds = max(1.0, min(self._job["load_seconds"], self._deadline - time.monotonic()))
+        transport = SocketTransport(channel, load_seconds, session.from_handle)
+        session.transport = transport
+        session.last_call = "Loading the notebook"
+        remarks = session.ask(
+            {"op": "load", "cells": self._job["cells"], "forbidden": self._job["forbidden"], "seed": self._job["seed"]},
+            "Loading the notebook",
+            "notebook",
+        )
+        session.last_call = ""
+        transport.seconds = self._job["seconds"]
+        return [str(remark) for remark in remarks] if isinstance(remarks, list) else []
+
+    def explain_end(self) -> str:
+        """Have the student's process ended for good and say what ended it."""
+        return str(self._ask({"op": "kill"}).get("reason", ""))
+
+
+def run_job(channel: socket.socket) -> None:
+    """Serve one job in a forked checker: read it from the channel, run it, send the results, end."""
+    job = wire.unpack(wire.receive_message(channel))
+    loader = RemoteLoader(channel, job)
+    plugin = CheckPlugin(
+        session=Session(),
+        load=loader.load,
+        explain_end=loader.explain_end,
+        seed=job["seed"],
+        only=frozenset(job["only"]),
+        total_seconds=job["total_seconds"],
+        stop_at_first=job["stop_at_first"],
+        on_result=lambda record: wire.send_message(channel, wire.pack({"op": "result", "check": _plain(record)})),
+    )
+    try:
+        run = run_checks(Path(job["checks_path"]), plugin)
+    except (StudentTimeout, StudentCrashed) as error:
+        run = CheckRun(tuple(plugin.results), {}, (), "", f"The checks stopped: {error}")
+    finished = {
+        "op": "finished",
+        "traces": run.traces if job["trace"] else {},
+        "remarks": list(run.remarks),
+        "output": run.output[: job["output_bytes"]],
+        "problem": run.problem,
+    }
+    wire.send_message(channel, wire.pack(finished, _opaque))
+
+
+def _opaque(value: Any) -> wire.HandleReference:
+    """Results that are objects of the student's process are compared by class only."""
+    names = getattr(value, "class_names", ())
+    return wire.HandleReference(0, tuple(names[:1]))

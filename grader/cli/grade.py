@@ -1,0 +1,56 @@
+"""`course grade`: a whole class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grader.cli.errors import CommandUnavailable
+from grader.cli.options import Json, Seed, complete_exercise
+
+
+def run(
+    submissions: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            exists=True,
+            help="nbgrader's submitted/ (<student>/<topic>/<exercise>.ipynb), or a flat folder or zip as a learning "
+            "platform exports it.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", file_okay=False, help="Where results, feedback and the report go.")
+    ] = Path("results"),
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Submissions graded at once. Default: one a core.")
+    ] = None,
+    exercise: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Only this exercise; may be repeated.", autocompletion=complete_exercise),
+    ] = None,
+    seed: Seed = 0,
+    unconfined: Annotated[
+        bool,
+        typer.Option("--unconfined", help="Grade although this machine cannot confine the students' code. Dangerous."),
+    ] = False,
+    as_json: Json = False,
+    db: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Database of nbgrader's gradebook. Default: gradebook.db in the output folder."
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Grade everything again, also what has not changed since the last run.")
+    ] = False,
+) -> None:
+    """Grade a folder of submissions, in parallel and out of the students' reach.
+
+    May be interrupted at any moment: the next run goes on where this one stopped, and grades only what changed. Writes
+    a gradebook for nbgrader, feedback for every student and a report on the class. A wrong or broken submission is a
+    result, not an error: the exit status is 0 when every submission got one.
+    """
+    raise CommandUnavailable("`course grade` is not part of this version yet")

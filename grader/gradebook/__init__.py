@@ -1,0 +1,1 @@
+"""Results on their way out: nbgrader's database, CSV, feedback and class report."""

@@ -1,0 +1,100 @@
+"""Grades and check outcomes as CSV files that are safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grader.checking.outcome import SubmissionStatus
+from grader.checking.record import ResultRecord
+from grader.gradebook.class_summary import ClassSummary
+from grader.gradebook.files import write_text
+from grader.gradebook.summary import summarise
+from grader.gradebook.wording import clean_text
+
+if TYPE_CHECKING:
+    from grader.course import Course
+
+GRADES_FILE = "grades.csv"
+CHECKS_FILE = "checks.csv"
+CHECK_COLUMNS = (
+    "student",
+    "exercise",
+    "status",
+    "check",
+    "title",
+    "outcome",
+    "points",
+    "max_points",
+    "diagnosis",
+)
+
+# A spreadsheet runs a cell that begins with one of these as a formula; the last four are full-width forms.
+_FORMULA_STARTS = tuple("=+-@|\t＝＋－＠")
+_NO_SCORE = frozenset({SubmissionStatus.MISSING, SubmissionStatus.GRADER_ERROR, SubmissionStatus.REFUSED})
+
+Value = str | float | int
+
+
+def safe_cell(value: Value) -> Value:
+    """A value that no spreadsheet takes for a formula: such a text gets an apostrophe in front, a number stays one."""
+    if not isinstance(value, str):
+        return value
+    text = clean_text(value)
+    return f"'{text}" if text.lstrip(" \n\ufeff\xa0").startswith(_FORMULA_STARTS) else text
+
+
+def grades_table(summary: ClassSummary) -> list[list[Value]]:
+    """One row a student: points of every exercise, total and maximum, headed by the ids of the exercises.
+
+    An exercise without a score (not handed in, refused, or grading broke) is an empty cell, which a sum takes for zero.
+    """
+    rows: list[list[Value]] = [["student", *(exercise.exercise for exercise in summary.exercises), "total", "max"]]
+    for row in summary.students:
+        scores: list[Value] = ["" if cell.status in _NO_SCORE else _number(cell.points) for cell in row.cells]
+        rows.append([row.student, *scores, _number(row.points), _number(row.max_points)])
+    return rows
+
+
+def checks_table(records: Iterable[ResultRecord]) -> list[list[Value]]:
+    """One row a student, exercise and check; a submission without checks has one row with no check in it.
+
+    The diagnosis belongs to the submission and is repeated in all of its rows.
+    """
+    rows: list[list[Value]] = [list(CHECK_COLUMNS)]
+    for record in records:
+        start = [record.student, record.exercise, record.status.value]
+        diagnosis = "; ".join(diagnosis.id for diagnosis in record.diagnoses)
+        if not record.checks:
+            rows.append([*start, "", "", "", 0, _number(record.max_points), diagnosis])
+        for check in record.checks:
+            points, maximum = _number(check.points), _number(check.max_points)
+            rows.append([*start, check.name, check.title, check.outcome.value, points, maximum, diagnosis])
+    return rows
+
+
+def to_csv(rows: Iterable[Sequence[Value]]) -> str:
+    """CSV text of a table, every cell made safe."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows([safe_cell(value) for value in row] for row in rows)
+    return buffer.getvalue()
+
+
+def write_csv(records: Sequence[ResultRecord], course: Course, directory: Path) -> tuple[Path, Path]:
+    """Write grades.csv and checks.csv into a directory, and return their paths.
+
+    Raises OSError when they cannot be written.
+    """
+    grades, checks = directory / GRADES_FILE, directory / CHECKS_FILE
+    write_text(grades, to_csv(grades_table(summarise(records, course))))
+    write_text(checks, to_csv(checks_table(records)))
+    return grades, checks
+
+
+def _number(value: float) -> float | int:
+    """Points rounded to what a table shows; whole ones without a decimal point."""
+    rounded = round(value, 4)
+    return int(rounded) if rounded == int(rounded) else rounded

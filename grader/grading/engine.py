@@ -1,0 +1,288 @@
+"""The local engine: warm processes on this machine, and one job at a time through a pair of them.
+
+For every job a checker (trusted, runs the checks) and a student's process (confined, runs the submission) are forked
+from warm processes. This module starts them, hands the checker a line to the student's process, watches time and disk,
+and collects the results. It decides nothing about points.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grader.checking.record import CheckRecord
+from grader.course import Course, Exercise, Framework
+from grader.sandbox import wire
+from grader.sandbox.confinement import missing_protections
+from grader.sandbox.fork_server import Child, ForkServer, ForkServerError, Role
+
+POLL_SECONDS = 0.1
+GRACE_SECONDS = 30.0
+_TORCH_FRAMEWORKS = (Framework.TORCH, Framework.TRANSFORMERS)
+
+
+class ConfinementUnavailable(RuntimeError):
+    """This machine cannot confine a student's process as the course demands."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Code to check: the cells of one submission to one exercise.
+
+    `only` limits it to checks of those names; `stop_at_first` skips all after one that did not pass; `trace` brings
+    back what the submission returned.
+    """
+
+    exercise: Exercise
+    cells: tuple[str, ...]
+    seed: int = 0
+    only: frozenset[str] = frozenset()
+    trace: bool = False
+    stop_at_first: bool = False
+
+
+@dataclass
+class JobResult:
+    """What came back: checks in file order (all that were recorded before an end), and remarks.
+
+    `problem` is set when the grader itself failed; `out_of_time` when the job was stopped by its overall limit.
+    """
+
+    checks: list[CheckRecord] = field(default_factory=list)
+    traces: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    output: str = ""
+    problem: str = ""
+    out_of_time: bool = False
+    seconds: float = 0.0
+
+
+def checker_framework(framework: Framework) -> Framework:
+    """What the checks' own process needs: torch for torch's tensors, otherwise NumPy."""
+    return Framework.TORCH if framework in _TORCH_FRAMEWORKS else Framework.NUMPY
+
+
+class LocalEngine:
+    """Warm processes and the jobs that run through them. Thread-safe; use it as a context manager."""
+
+    def __init__(self, course: Course, *, confine: bool = True) -> None:
+        """Nothing is started yet. Raises ConfinementUnavailable when `confine` is set and this machine cannot."""
+        if confine:
+            missing = missing_protections(course.allow_degraded)
+            if missing:
+                names = ", ".join(protection.value for protection in missing)
+                raise ConfinementUnavailable(f"this machine cannot confine a student's code; it lacks: {names}")
+        self.course, self.confine = course, confine
+        self._directory = Path(tempfile.mkdtemp(prefix="course-"))
+        self._servers: dict[tuple[Role, Framework], ForkServer] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def confinement(self) -> str:
+        """How student code is held, for the result record."""
+        return "landlock+seccomp" if self.confine else "none"
+
+    def warm(self, *frameworks: Framework) -> None:
+        """Start the warm processes for these frameworks without waiting for them."""
+        for framework in frameworks:
+            self._server(Role.STUDENT, framework)
+            self._server(Role.CHECKER, checker_framework(framework))
+
+    def close(self) -> None:
+        """End every process and remove every temporary file."""
+        with self._lock:
+            self._closed = True
+            servers = list(self._servers.values())
+            self._servers.clear()
+        for server in servers:
+            server.close()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def process_ids(self) -> list[int]:
+        """Process numbers of the warm processes, for measurement."""
+        with self._lock:
+            return [server.process_id for server in self._servers.values()]
+
+    def _server(self, role: Role, framework: Framework) -> ForkServer:
+        with self._lock:
+            if self._closed:
+                raise ForkServerError("the engine is closed")
+            server = self._servers.get((role, framework))
+            if server is None or not server.is_alive:
+                if server is not None:
+                    server.close()
+                directory = self._directory / f"{role.value}-{framework.value}"
+                directory.mkdir(exist_ok=True)
+                server = ForkServer(role, framework.value, directory, self.course.root)
+                self._servers[role, framework] = server
+            return server
+
+    def run(self, job: Job) -> JobResult:
+        """Run the checks of a job. A warm process that dies is started anew and the job tried once more."""
+        started = time.monotonic()
+        try:
+            result = _RunningJob(self, job).run()
+        except ForkServerError:
+            try:
+                result = _RunningJob(self, job).run()
+            except ForkServerError as error:
+                result = JobResult(problem=str(error))
+        result.seconds = round(time.monotonic() - started, 4)
+        return result
+
+    def fork_checker(self, job: Job) -> Child:
+        """A fresh checker for a job. Raises ForkServerError."""
+        return self._server(Role.CHECKER, checker_framework(job.exercise.framework)).fork({})
+
+    def fork_student(self, job: Job) -> tuple[Child, Path]:
+        """A fresh student's process for a job, and its directory. Raises ForkServerError."""
+        limits = job.exercise.limits
+        directory = Path(tempfile.mkdtemp(prefix="student-", dir=self._directory))
+        settings = {
+            "directory": str(directory),
+            "confine": self.confine,
+            "memory_bytes": int(limits.memory_megabytes * 2**20),
+            "cpu_seconds": int(limits.total_seconds + limits.seconds + GRACE_SECONDS),
+            "file_bytes": int(limits.disk_megabytes * 2**20),
+            "output_bytes": int(limits.output_kilobytes * 1024),
+            "allow_degraded": list(self.course.allow_degraded),
+        }
+        return self._server(Role.STUDENT, job.exercise.framework).fork(settings), directory
+
+    def kill(self, role: Role, framework: Framework, child: Child) -> int | None:
+        """End a child for good. Returns its wait status if known."""
+        with self._lock:
+            server = self._servers.get((role, framework))
+        return server.kill(child) if server is not None else None
+
+
+class _RunningJob:
+    """One job under way: its checker, its current student's process, and the watch over both."""
+
+    def __init__(self, engine: LocalEngine, job: Job) -> None:
+        self.engine, self.job = engine, job
+        self.result = JobResult()
+        self._student: Child | None = None
+        self._directory: Path | None = None
+        self._stopped_for = ""
+
+    def run(self) -> JobResult:
+        """Drive the job to its end."""
+        limits = self.job.exercise.limits
+        checker = self.engine.fork_checker(self.job)
+        deadline = time.monotonic() + limits.total_seconds + 2 * limits.seconds + GRACE_SECONDS
+        try:
+            wire.send_message(checker.channel, wire.pack(self._description()))
+            while True:
+                if time.monotonic() > deadline:
+                    self.result.out_of_time = True
+                    break
+                readable, _, _ = select.select([checker.channel], [], [], POLL_SECONDS)
+                self._watch_disk()
+                if readable and self._answer(checker.channel, wire.unpack(wire.receive_message(checker.channel))):
+                    break
+        except wire.ConnectionClosed:
+            self.result.problem = "the process that runs the checks ended early"
+        finally:
+            self._end_student()
+            self.engine.kill(Role.CHECKER, checker_framework(self.job.exercise.framework), checker)
+        return self.result
+
+    def _description(self) -> dict[str, Any]:
+        exercise = self.job.exercise
+        return {
+            "checks_path": str(exercise.checks_path),
+            "cells": list(self.job.cells),
+            "forbidden": list(exercise.forbidden),
+            "seed": self.job.seed,
+            "only": sorted(self.job.only),
+            "trace": self.job.trace,
+            "stop_at_first": self.job.stop_at_first,
+            "seconds": float(exercise.limits.seconds),
+            "load_seconds": float(exercise.limits.seconds) * 2,
+            "total_seconds": float(exercise.limits.total_seconds),
+            "output_bytes": int(exercise.limits.output_kilobytes * 1024),
+        }
+
+    def _answer(self, channel: socket.socket, message: dict[str, Any]) -> bool:
+        """Do what the checker asks; True when it has finished."""
+        from grader.checking.runner import check_from_plain
+
+        operation = message["op"]
+        if operation == "spawn":
+            self._end_student()
+            self._student, self._directory = self.engine.fork_student(self.job)
+            wire.send_message(channel, wire.pack({"ok": True}))
+            socket.send_fds(channel, [b"f"], [self._student.channel.fileno()])
+            self._student.channel.close()
+        elif operation == "kill":
+            wire.send_message(channel, wire.pack({"reason": self._end_student()}))
+        elif operation == "result":
+            self.result.checks.append(check_from_plain(message["check"]))
+        elif operation == "finished":
+            self.result.traces = message["traces"]
+            self.result.remarks = [str(remark) for remark in message["remarks"]]
+            self.result.output, self.result.problem = message["output"], message["problem"]
+            return True
+        return False
+
+    def _watch_disk(self) -> None:
+        limit = self.job.exercise.limits.disk_megabytes * 2**20
+        if self._directory is not None and self._student is not None and _bytes_under(self._directory) > limit:
+            reason = f"it wrote more than {self.job.exercise.limits.disk_megabytes} MB to disk"
+            self._end_student()
+            self._stopped_for = reason
+
+    def _end_student(self) -> str:
+        """End the student's process, remove its directory, and say what its end was."""
+        child, directory = self._student, self._directory
+        self._student = self._directory = None
+        reason, self._stopped_for = self._stopped_for, ""
+        if child is not None:
+            had_ended = child.done.wait(0.05)
+            status = self.engine.kill(Role.STUDENT, self.job.exercise.framework, child)
+            if had_ended and status is not None:
+                reason = describe_status(status)
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+        return reason
+
+
+def describe_status(status: int) -> str:
+    """What a wait status means, in words a student understands."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        if number == signal.SIGXCPU or number == signal.SIGKILL:
+            return "it was stopped: out of processor time or memory"
+        if number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
+            return f"it crashed ({signal.Signals(number).name}), often for lack of memory"
+        return f"it was ended by signal {number}"
+    return f"it ended itself with exit code {os.WEXITSTATUS(status)}"
+
+
+def _bytes_under(directory: Path) -> int:
+    """Bytes on disk under a directory that may be changing."""
+    total = 0
+    for parent, _, files in os.walk(directory):
+        for name in files:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
+            except OSError:
+                continue
+    return total

@@ -1,0 +1,1 @@
+"""Notebooks in both directions: building them from the reference, and reading what students hand in."""

@@ -1,0 +1,1 @@
+"""The confined process that runs a student's code, and the wire between it and the checks."""

@@ -1,0 +1,285 @@
+"""Runs inside the student's process: loads a submission and answers requests about it.
+
+Nothing here is trusted by the other side. Whatever a student's code does to this module, it can only change what its
+own functions appear to return.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import io
+import linecache
+import random
+import socket
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+from grader.sandbox import wire
+
+MAX_TRACEBACK_LINES = 12
+_CELL_NAME = "<cell {}>"
+
+
+class ForbiddenCall(RuntimeError):
+    """The exercise asks for one's own implementation of what was called."""
+
+
+class CappedOutput(io.TextIOBase):
+    """Standard output and error of the submission: kept up to a limit, then dropped without complaint."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._parts: list[str] = []
+        self._left = limit
+
+    def writable(self) -> bool:
+        """A stream to write to."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Keep what fits, forget the rest."""
+        if self._left > 0:
+            kept = text[: self._left]
+            self._parts.append(kept)
+            self._left -= len(kept)
+            if self._left <= 0:
+                self._parts.append("\n[output cut here]")
+        return len(text)
+
+    def take(self) -> str:
+        """What was written since the last call."""
+        text = "".join(self._parts)
+        self._parts.clear()
+        return text
+
+
+def _forbidden_callable(name: str, original: Any) -> Any:
+    message = f"{name} is not allowed in this exercise; write it yourself"
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise ForbiddenCall(message)
+
+    if isinstance(original, type):
+        return type(original.__name__, (original,), {"__init__": refuse})
+    return refuse
+
+
+class _ForbiddenModule(types.ModuleType):
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__") and attribute.endswith("__"):
+            raise AttributeError(attribute)
+        raise ForbiddenCall(f"{self.__name__} is not allowed in this exercise; write it yourself")
+
+
+def _import_longest(path: str) -> tuple[Any, list[str]]:
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            return importlib.import_module(".".join(parts[:length])), parts[length:]
+        except ImportError:
+            continue
+    return None, parts
+
+
+@contextmanager
+def forbidden(names: list[str]) -> Iterator[None]:
+    """Replace each dotted name, a callable or a whole module, by something that raises ForbiddenCall when used.
+
+    A name that is not installed needs no replacing. The originals return when the block ends; a student's process
+    never leaves it.
+    """
+    undo: list[Callable[[], object]] = []
+
+    def replace(owner: Any, attribute: str, value: Any) -> None:
+        undo.append(partial(setattr, owner, attribute, getattr(owner, attribute)))
+        setattr(owner, attribute, value)
+
+    def replace_module(name: str) -> None:
+        blocked = _ForbiddenModule(name)
+        known = sys.modules.get(name)
+        undo.append(partial(sys.modules.pop, name) if known is None else partial(sys.modules.__setitem__, name, known))
+        sys.modules[name] = blocked
+        parent, _, last = name.rpartition(".")
+        if hasattr(sys.modules.get(parent), last):
+            replace(sys.modules[parent], last, blocked)
+
+    for name in names:
+        parent_path, _, last = name.rpartition(".")
+        if name in sys.modules or name.partition(".")[0] not in sys.modules:
+            replace_module(name)  # a library that is not loaded is not loaded for this; name the module to forbid it
+            continue
+        owner, rest = _import_longest(parent_path)
+        for attribute in rest:
+            owner = getattr(owner, attribute, None)
+        if owner is not None and hasattr(owner, last) and not isinstance(getattr(owner, last), types.ModuleType):
+            replace(owner, last, _forbidden_callable(name, getattr(owner, last)))
+        else:
+            replace_module(name)
+    try:
+        yield
+    finally:
+        for step in reversed(undo):
+            step()
+
+
+class StudentNamespace:
+    """The submission's names, as a probe sees them: `student.scaled_dot_product_attention(...)`."""
+
+    def __init__(self, names: dict[str, Any]) -> None:
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._names[name]
+        except KeyError:
+            raise AttributeError(f"the submission defines no `{name}`") from None
+
+
+class Submission:
+    """A loaded submission: its names, the objects it has handed out, and the requests it answers."""
+
+    def __init__(self, output_bytes: int = 65536) -> None:
+        self.module = types.ModuleType("__main__")
+        self.names = self.module.__dict__
+        self.names["display"] = lambda *values, **_: print(*values)
+        self._objects: dict[int, Any] = {}
+        self._numbers: dict[int, int] = {}
+        self._probes: dict[str, Callable[..., Any]] = {}
+        self._restrictions = ExitStack()
+        self.output = CappedOutput(output_bytes)
+
+    # -- loading -------------------------------------------------------------------------------------------------
+
+    def load(self, cells: list[str], forbidden_names: list[str], seed: int) -> list[str]:
+        """Run the code cells in order; a cell that fails is stepped over. Returns a remark for each that failed."""
+        self._restrictions.enter_context(forbidden(forbidden_names))
+        seed_everything(seed)
+        sys.modules["__main__"] = self.module
+        remarks = []
+        for index, source in enumerate(cells):
+            name = _CELL_NAME.format(index + 1)
+            linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+            try:
+                exec(compile(source, name, "exec"), self.names)
+            except NotImplementedError:
+                continue  # a part not written yet; the checks say so
+            except BaseException as error:
+                remarks.append(f"Code cell {index + 1} stopped with {type(error).__name__}: {error}"[:500])
+        return remarks
+
+    # -- handles -------------------------------------------------------------------------------------------------
+
+    def to_handle(self, value: Any) -> wire.HandleReference:
+        """A number for an object that stays here; the same object keeps its number."""
+        number = self._numbers.get(id(value))
+        if number is None:
+            number = len(self._objects) + 1
+            self._objects[number] = value
+            self._numbers[id(value)] = number
+        classes = type.mro(value) if isinstance(value, type) else type(value).__mro__
+        return wire.HandleReference(number, tuple(f"{base.__module__}.{base.__qualname__}" for base in classes))
+
+    def from_handle(self, reference: wire.HandleReference) -> Any:
+        """The object behind a number. Raises KeyError for a number never given out."""
+        return self._objects[reference.number]
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def answer(self, request: dict[str, Any]) -> Any:
+        """Do what a request asks and return its value; the caller turns exceptions into an answer."""
+        operation = request["op"]
+        if operation == "load":
+            return self.load(request["cells"], request["forbidden"], request["seed"])
+        if operation == "names":
+            return sorted(name for name in self.names if not name.startswith("_") and name != "display")
+        if operation == "get":
+            return self.names[request["name"]]
+        if operation == "run":
+            return self._run_probe(request)
+        target = request["target"]
+        if operation == "call":
+            return target(*request["args"], **request["kwargs"])
+        if operation == "getattr":
+            return getattr(target, request["name"])
+        if operation == "getitem":
+            return target[request["key"]]
+        if operation == "len":
+            return len(target)
+        if operation == "iter":
+            return [item for _, item in zip(range(request["limit"]), target, strict=False)]
+        raise ValueError(f"unknown request {operation!r}")
+
+    def _run_probe(self, request: dict[str, Any]) -> Any:
+        source, name = request["source"], request["name"]
+        if source not in self._probes:
+            file_name = f"<probe {name}>"
+            linecache.cache[file_name] = (len(source), None, source.splitlines(keepends=True), file_name)
+            namespace: dict[str, Any] = {"__name__": "probe"}
+            exec(compile(source, file_name, "exec"), namespace)
+            self._probes[source] = namespace[name]
+        return self._probes[source](StudentNamespace(self.names), *request["args"], **request["kwargs"])
+
+
+def seed_everything(seed: int) -> None:
+    """Fix the global random states of the libraries that are loaded, so that a grading can be repeated."""
+    random.seed(seed)
+    numpy, torch, keras = (sys.modules.get(name) for name in ("numpy", "torch", "keras"))
+    if numpy is not None:
+        numpy.random.seed(seed)
+    if torch is not None:
+        torch.manual_seed(seed)
+    if keras is not None:
+        keras.utils.set_random_seed(seed)
+
+
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """An exception as plain data: class names, message, and the lines of the submission that led to it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [
+        f"{frame.filename.strip('<>')}, line {frame.lineno}: {frame.line}"
+        for frame in frames
+        if frame.filename.startswith(("<cell", "<probe"))
+    ]
+    try:
+        message = str(error)[:4000]
+    except Exception:
+        message = "(its message could not be read)"
+    return {
+        "class": type(error).__name__[:200],
+        "bases": [base.__name__[:200] for base in type(error).__mro__[:30]],
+        "message": message,
+        "lines": lines[-MAX_TRACEBACK_LINES:],
+    }
+
+
+def serve(channel: socket.socket, output_bytes: int = 65536) -> None:
+    """Answer requests until the other side goes away."""
+    submission = Submission(output_bytes)
+    sys.stdout = sys.stderr = submission.output
+    builtins.input = _no_input
+    while True:
+        try:
+            body = wire.receive_message(channel)
+        except wire.ConnectionClosed:
+            return
+        answer: dict[str, Any]
+        try:
+            request = wire.unpack(body, submission.from_handle)
+            answer = {"value": submission.answer(request)}
+            packed = wire.pack({**answer, "output": submission.output.take()}, submission.to_handle)
+            if len(packed) > wire.MAX_MESSAGE_BYTES:
+                raise wire.WireError(f"the result takes {len(packed)} bytes; the limit is {wire.MAX_MESSAGE_BYTES}")
+        except BaseException as error:
+            answer = {"error": describe_error(error), "output": submission.output.take()}
+            packed = wire.pack(answer)
+        wire.send_message(channel, packed)
+
+
+def _no_input(prompt: object = "") -> str:
+    raise EOFError("input() has nobody to ask while a notebook is being checked")

@@ -1,0 +1,336 @@
+"""The wire between checks and the student's process: values as bytes, and framed messages.
+
+Decoding builds plain data only. There is no pickle and no class of the sender's: an object that is not plain data
+arrives as a `HandleReference`, a number that means something to the other side alone. Every size is checked before
+memory is taken, since the sender may be hostile.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import numpy as np
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+MAX_DEPTH = 40
+MAX_INTEGER_DIGITS = 4000
+
+_TUPLE, _DICT, _SET, _FROZENSET, _COMPLEX, _INTEGER, _SLICE = 1, 2, 3, 4, 5, 6, 7
+_ARRAY, _SCALAR, _TORCH, _TENSORFLOW, _HANDLE, _DTYPE, _ELLIPSIS = 10, 11, 12, 13, 14, 15, 16
+
+_ARRAY_KINDS = "biufcUS"
+_TORCH_BY_VIEW = {"bfloat16": "int16"}  # dtypes NumPy does not know cross as integers of the same width
+
+
+class WireError(ValueError):
+    """The bytes are not a message of this protocol, or break one of its limits."""
+
+
+@dataclass(frozen=True)
+class HandleReference:
+    """Stands for an object that stays where it is; `class_names` are the dotted names of its class and bases."""
+
+    number: int
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class TensorFlowTensor:
+    """A TensorFlow tensor or Keras variable as plain data, so that the process that checks never imports TensorFlow.
+
+    `array` holds the values; bfloat16 values are widened to float32, and `dtype` keeps the true name.
+    """
+
+    array: np.ndarray
+    dtype: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "array", np.asarray(self.array))
+        if not self.dtype:
+            object.__setattr__(self, "dtype", self.array.dtype.name)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the tensor."""
+        return self.array.shape
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array."""
+        return self.array
+
+
+ToHandle = Callable[[Any], HandleReference]
+FromHandle = Callable[[HandleReference], Any]
+
+
+def _refuse_handle(value: Any) -> HandleReference:
+    raise WireError(
+        f"a {type(value).__name__} cannot cross to the student's process; send plain data, or do it in a probe"
+    )
+
+
+def _is_torch_tensor(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, getattr(torch, "Tensor", ()))
+
+
+def _is_tensorflow_tensor(value: Any) -> bool:
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None:
+        return False
+    if isinstance(value, (tensorflow.Tensor, tensorflow.Variable)):
+        return hasattr(value, "numpy")
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(value, keras.Variable)
+
+
+def _is_dtype(value: Any) -> bool:
+    torch, tensorflow = sys.modules.get("torch"), sys.modules.get("tensorflow")
+    return (
+        isinstance(value, np.dtype)
+        or (torch is not None and isinstance(value, torch.dtype))
+        or (tensorflow is not None and isinstance(value, tensorflow.DType))
+    )
+
+
+def pack(value: Any, to_handle: ToHandle = _refuse_handle) -> bytes:
+    """Encode a value as bytes.
+
+    `to_handle` is asked for a reference to anything that is not plain data; by default that raises WireError.
+    """
+    return msgpack.packb(_to_wire(value, to_handle, 0), use_bin_type=True)
+
+
+def _ext(code: int, items: Any) -> msgpack.ExtType:
+    return msgpack.ExtType(code, msgpack.packb(items, use_bin_type=True))
+
+
+def _array_parts(array: np.ndarray) -> list[Any]:
+    contiguous = np.ascontiguousarray(array)
+    return [contiguous.dtype.str, list(array.shape), contiguous.tobytes()]
+
+
+def _to_wire(value: Any, to_handle: ToHandle, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise WireError(f"a value is nested more than {MAX_DEPTH} levels deep")
+
+    def inner(item: Any) -> Any:
+        return _to_wire(item, to_handle, depth + 1)
+
+    if value is None or isinstance(value, bool | bytes):
+        return value
+    if isinstance(value, np.generic) and value.dtype.kind in _ARRAY_KINDS:
+        return _ext(_SCALAR, _array_parts(np.asarray(value)))
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**63 else _ext(_INTEGER, format(value, "x"))
+    if isinstance(value, list):
+        return [inner(item) for item in value]
+    if type(value).__name__ == "TensorShape":  # tf.TensorShape
+        return _ext(_TUPLE, [inner(item) for item in value.as_list()])
+    if isinstance(value, tuple):  # named tuples and torch.Size too
+        return _ext(_TUPLE, [inner(item) for item in value])
+    if isinstance(value, dict):
+        return _ext(_DICT, [[inner(key), inner(item)] for key, item in value.items()])
+    if isinstance(value, set | frozenset):
+        return _ext(_SET if isinstance(value, set) else _FROZENSET, [inner(item) for item in value])
+    if isinstance(value, complex):
+        return _ext(_COMPLEX, [value.real, value.imag])
+    if isinstance(value, slice):
+        return _ext(_SLICE, [inner(value.start), inner(value.stop), inner(value.step)])
+    if value is Ellipsis:
+        return _ext(_ELLIPSIS, [])
+    if isinstance(value, np.ndarray) and value.dtype.kind in _ARRAY_KINDS:
+        return _ext(_ARRAY, _array_parts(value))
+    if isinstance(value, HandleReference):
+        return _ext(_HANDLE, [value.number, list(value.class_names)])
+    if isinstance(value, TensorFlowTensor):
+        return _ext(_TENSORFLOW, [value.dtype, *_array_parts(value.array)])
+    if _is_torch_tensor(value):
+        return _torch_to_wire(value)
+    if _is_tensorflow_tensor(value):
+        return _tensorflow_to_wire(value)
+    if _is_dtype(value):
+        name = getattr(value, "name", None) or str(value)
+        return _ext(_DTYPE, name.removeprefix("torch."))
+    reference = to_handle(value)
+    return _ext(_HANDLE, [reference.number, list(reference.class_names)])
+
+
+def _torch_to_wire(tensor: Any) -> Any:
+    import torch
+
+    name = str(tensor.dtype).removeprefix("torch.")
+    plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    if name in _TORCH_BY_VIEW:
+        plain = plain.view(getattr(torch, _TORCH_BY_VIEW[name]))
+    return _ext(_TORCH, [name, bool(tensor.requires_grad), *_array_parts(plain.numpy())])
+
+
+def _tensorflow_to_wire(tensor: Any) -> Any:
+    value = tensor.value if hasattr(tensor, "value") and not callable(tensor.value) else tensor
+    array = np.asarray(value.numpy())
+    name = str(getattr(tensor.dtype, "name", tensor.dtype))
+    if array.dtype.kind not in _ARRAY_KINDS:
+        array = array.astype(np.float32) if name == "bfloat16" else array.astype(str)
+    return _ext(_TENSORFLOW, [name, *_array_parts(array)])
+
+
+def unpack(data: bytes, from_handle: FromHandle = lambda reference: reference) -> Any:
+    """Decode bytes into plain data; `from_handle` turns references into whatever stands for them on this side.
+
+    Raises WireError for anything that is not exactly one well-formed value within the limits.
+    """
+    return _unpack(data, from_handle, 0)
+
+
+def _unpack(data: bytes, from_handle: FromHandle, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise WireError(f"a value is nested more than {MAX_DEPTH} levels deep")
+
+    def inner(code: int, payload: bytes) -> Any:
+        return _from_ext(code, _unpack(payload, from_handle, depth + 1), from_handle)
+
+    try:
+        return msgpack.unpackb(
+            data,
+            ext_hook=inner,
+            raw=False,
+            strict_map_key=True,
+        )
+    except WireError:
+        raise
+    except Exception as error:  # msgpack raises many classes for malformed input
+        raise WireError(f"malformed message: {type(error).__name__}: {error}") from None
+
+
+def _array_from_parts(dtype_text: Any, shape: Any, data: Any) -> np.ndarray:
+    if not isinstance(dtype_text, str) or len(dtype_text) > 16 or not isinstance(data, bytes):
+        raise WireError("malformed array")
+    try:
+        dtype = np.dtype(dtype_text)
+    except (TypeError, ValueError):
+        raise WireError(f"unknown array type {dtype_text!r}") from None
+    if dtype.kind not in _ARRAY_KINDS or dtype.hasobject:
+        raise WireError(f"arrays of type {dtype_text!r} do not cross")
+    if not isinstance(shape, list) or len(shape) > 32 or not all(type(n) is int and n >= 0 for n in shape):
+        raise WireError("malformed array shape")
+    if math.prod(shape) * dtype.itemsize != len(data):
+        raise WireError("array shape and data disagree")
+    return np.frombuffer(data, dtype=dtype).reshape(shape).copy()
+
+
+def _from_ext(code: int, items: Any, from_handle: FromHandle) -> Any:
+    try:
+        if code == _TUPLE:
+            return tuple(items)
+        if code == _DICT:
+            return {key: value for key, value in items}
+        if code == _SET:
+            return set(items)
+        if code == _FROZENSET:
+            return frozenset(items)
+        if code == _COMPLEX:
+            return complex(float(items[0]), float(items[1]))
+        if code == _INTEGER and len(items) <= MAX_INTEGER_DIGITS:
+            return int(items, 16)
+        if code == _SLICE:
+            return slice(*items)
+        if code == _ELLIPSIS:
+            return Ellipsis
+        if code == _ARRAY:
+            return _array_from_parts(*items)
+        if code == _SCALAR:
+            return _array_from_parts(*items)[()]
+        if code == _TORCH:
+            return _torch_from_parts(*items)
+        if code == _TENSORFLOW:
+            return TensorFlowTensor(_array_from_parts(*items[1:]), str(items[0]))
+        if code == _HANDLE:
+            number, names = items
+            if type(number) is not int:
+                raise WireError("malformed handle")
+            return from_handle(HandleReference(number, tuple(str(name)[:200] for name in names[:30])))
+        if code == _DTYPE and isinstance(items, str):
+            return items[:40]
+    except WireError:
+        raise
+    except Exception as error:
+        raise WireError(f"malformed value: {type(error).__name__}") from None
+    raise WireError(f"unknown extension code {code}")
+
+
+def _torch_from_parts(name: Any, requires_grad: Any, dtype_text: Any, shape: Any, data: Any) -> Any:
+    import torch
+
+    tensor = torch.from_numpy(_array_from_parts(dtype_text, shape, data))
+    if name in _TORCH_BY_VIEW:
+        tensor = tensor.view(getattr(torch, name))
+    if requires_grad and (tensor.is_floating_point() or tensor.is_complex()):
+        tensor.requires_grad_(True)
+    return tensor
+
+
+class ConnectionClosed(Exception):
+    """The other side has gone."""
+
+
+def send_message(channel: socket.socket, body: bytes, timeout: float | None = None) -> None:
+    """Send one framed message.
+
+    Raises ConnectionClosed when the other side has gone, TimeoutError when it does not read within `timeout` seconds.
+    """
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise WireError(f"a message of {len(body)} bytes is over the limit of {MAX_MESSAGE_BYTES}")
+    channel.settimeout(timeout)
+    try:
+        channel.sendall(struct.pack("<I", len(body)) + body)
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise ConnectionClosed(str(error)) from None
+
+
+def receive_message(channel: socket.socket, timeout: float | None = None) -> bytes:
+    """Receive one framed message.
+
+    `timeout` (seconds) covers the whole message. Raises TimeoutError, ConnectionClosed, or WireError for a length over
+    the limit.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    (length,) = struct.unpack("<I", _receive_exactly(channel, 4, deadline))
+    if length > MAX_MESSAGE_BYTES:
+        raise WireError(f"a message of {length} bytes is over the limit of {MAX_MESSAGE_BYTES}")
+    return _receive_exactly(channel, length, deadline)
+
+
+def _receive_exactly(channel: socket.socket, count: int, deadline: float | None) -> bytes:
+    chunks: list[bytes] = []
+    while count:
+        if deadline is None:
+            channel.settimeout(None)
+        else:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError("no answer in time")
+            channel.settimeout(remaining)
+        try:
+            chunk = channel.recv(min(count, 1 << 20))
+        except (ConnectionResetError, BrokenPipeError) as error:
+            raise ConnectionClosed(str(error)) from None
+        if not chunk:
+            raise ConnectionClosed("the other side has gone")
+        chunks.append(chunk)
+        count -= len(chunk)
+    return b"".join(chunks)
