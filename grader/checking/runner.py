@@ -11,6 +11,7 @@ import platform
 import socket
 import time
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ def checks_hash(path: Path) -> str:
 
 def environment_versions(framework: str, confinement: str) -> dict[str, str]:
     """Versions that a result depends on."""
+    return dict(_environment_versions(framework, confinement))
+
+
+@lru_cache
+def _environment_versions(framework: str, confinement: str) -> dict[str, str]:
     versions = {"python": platform.python_version(), "platform": platform.system(), "confinement": confinement}
     names = {"torch": ["torch"], "tensorflow": ["tensorflow", "keras"], "transformers": ["torch", "transformers"]}
     for name in ["numpy", "hypothesis", *names.get(framework, [])]:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from grader.cli.errors import CommandUnavailable
 from grader.cli.options import Json, Seed, complete_exercise
 
 
@@ -29,4 +28,6 @@ def run(
     Exits with 1 unless every check passes. Your code runs confined where this machine can confine it; where it cannot,
     the report says so.
     """
-    raise CommandUnavailable("`course check` is not part of this version yet")
+    from grader.cli.check_display import check_and_show
+
+    raise typer.Exit(check_and_show(target, watch=watch, as_json=as_json, seed=seed))

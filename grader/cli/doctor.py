@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from grader.cli.errors import CommandUnavailable
+import typer
+
 from grader.cli.options import Json
 
 
@@ -11,4 +12,6 @@ def run(as_json: Json = False) -> None:
 
     Exits with 1 when something that grading needs is missing, and says how to get it.
     """
-    raise CommandUnavailable("`course doctor` is not part of this version yet")
+    from grader.cli.doctor_display import examine_and_show
+
+    raise typer.Exit(examine_and_show(as_json=as_json))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from grader.cli.errors import CommandUnavailable
 from grader.cli.options import Json, Seed, complete_exercise
 
 
@@ -53,4 +53,22 @@ def run(
     a gradebook for nbgrader, feedback for every student and a report on the class. A wrong or broken submission is a
     result, not an error: the exit status is 0 when every submission got one.
     """
-    raise CommandUnavailable("`course grade` is not part of this version yet")
+    from grader.cli.grade_display import grade_with_progress
+    from grader.course import load_course
+    from grader.grading.class_grading import ClassRun
+
+    course = load_course()
+    grade_with_progress(
+        ClassRun(
+            course=course,
+            place=submissions,
+            output=output,
+            exercises=course.select(exercise or ()),
+            jobs=jobs or os.cpu_count() or 1,
+            seed=seed,
+            confine=not unconfined,
+            fresh=fresh,
+            database_url=db,
+        ),
+        as_json=as_json,
+    )

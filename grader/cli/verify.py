@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from grader.cli.errors import CommandUnavailable
 from grader.cli.options import Exercises, Json
 
 
@@ -25,4 +24,6 @@ def run(
     wrong answer is rejected by the check named for it, several seeds agree, and the notebooks are up to date. Exits
     with 1 on any gap.
     """
-    raise CommandUnavailable("`course verify` is not part of this version yet")
+    from grader.cli.verify_display import verify_and_show
+
+    raise typer.Exit(verify_and_show(exercises or (), seeds=seeds, with_mutants=mutants, as_json=as_json))

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 class PlannedSubmission:
     """One student's submission of one assignment: plans by notebook; a notebook left out keeps what it has.
 
+    A student who handed in nothing gets no submission, which is how nbgrader records that; one there is gets zeros.
     `changed` holds (notebook, grade_id) of written answers that differ from those graded last time.
     """
 
     student: str
     assignment: str
+    handed_in: bool
     timestamp: datetime | None
     notebooks: Mapping[str, PlannedNotebook]
     changed: frozenset[tuple[str, str]] = frozenset()
@@ -108,7 +110,7 @@ class _AssignmentWriter:
                 "timestamp": submission.timestamp,
             }
             for student, submission in planned.items()
-            if student not in ids.values()
+            if submission.handed_in and student not in ids.values()
         ]
         _execute(self._session, update(table), stale)
         _execute(self._session, insert(table), new)

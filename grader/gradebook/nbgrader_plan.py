@@ -39,24 +39,20 @@ class Planner:
         notebooks: Mapping[tuple[str, str], Path],
         directory: Path | None,
     ) -> None:
-        self._solutions, self._records = solutions, records
-        self._notebooks, self._directory = notebooks, directory
+        self._records, self._notebooks, self._directory = records, notebooks, directory
         self._topics: dict[str, list[SolutionNotebook]] = {}
         for solution in solutions.values():
             self._topics.setdefault(solution.topic, []).append(solution)
         self.notes: list[str] = []
 
     def plan(self, students: Sequence[str]) -> tuple[list[PlannedSubmission], list[Copy]]:
-        """Planned submissions and copies of some students.
-
-        Who handed in nothing of a topic has no submission of it: that is how nbgrader records it.
-        """
+        """Planned submissions and copies of some students."""
         planned: list[PlannedSubmission] = []
         copies: list[Copy] = []
         for student in students:
             for topic, solutions in self._topics.items():
                 records = [(solution, self._records.get((student, solution.exercise))) for solution in solutions]
-                if any(record and record.status is not SubmissionStatus.MISSING for _, record in records):
+                if any(record is not None for _, record in records):
                     planned.append(self._plan_submission(student, topic, records, copies))
         return planned, copies
 
@@ -80,7 +76,9 @@ class Planner:
             before, now = answer_texts(read_submission(path), solution), answer_texts(submitted, solution)
             changed.update((solution.slug, grade_id) for grade_id in before if before[grade_id] != now.get(grade_id))
             copies.append(Copy(path, build_copy(record, solution, submitted)))
-        return PlannedSubmission(student, topic, self._timestamp(student, topic), plans, frozenset(changed))
+        handed_in = any(record and record.status is not SubmissionStatus.MISSING for _, record in records)
+        timestamp = self._timestamp(student, topic) if handed_in else None
+        return PlannedSubmission(student, topic, handed_in, timestamp, plans, frozenset(changed))
 
     def _source(self, record: ResultRecord) -> Path | None:
         known = self._notebooks.get((record.student, record.exercise))

@@ -1,4 +1,4 @@
-"""Assignments, notebooks and cells of the course in nbgrader's gradebook, as `nbgrader generate_assignment` has them."""
+"""Assignments, notebooks and cells in nbgrader's gradebook, as `nbgrader generate_assignment` would have them."""
 
 from __future__ import annotations
 
@@ -66,10 +66,13 @@ def _write_cells(session: Any, notebook: Any, solution: SolutionNotebook) -> lis
         }
         _put(session, sources.pop(cell.grade_id, None), SourceCell, cell.grade_id, notebook, values)
     session.flush()
-    kept = {name for name, cell in {**graded, **solved}.items() if _is_marked(session, cell)}
-    for name, cell in [*graded.items(), *solved.items(), *sources.items()]:
+    gone = [*graded.items(), *solved.items()]
+    kept = {name for name, cell in gone if _is_marked(session, cell)}
+    for name, cell in [*gone, *sources.items()]:
         if name not in kept:
             _remove(session, cell)
+        elif name in graded:
+            _void(session, graded[name])
     session.flush()
     return [KEPT_CELL.format(exercise=solution.exercise, name=name) for name in sorted(kept)]
 
@@ -93,6 +96,14 @@ def _is_marked(session: Any, cell: Any) -> bool:
     )
     comments = session.query(Comment.id).filter(Comment.cell_id == cell.id, Comment.manual_comment.is_not(None))
     return grades.first() is not None or comments.first() is not None
+
+
+def _void(session: Any, cell: Any) -> None:
+    """Take back automatic scores of a cell that stays only for what a person wrote there."""
+    from nbgrader.api import Grade
+
+    without = session.query(Grade).filter(Grade.cell_id == cell.id, Grade.manual_score.is_(None))
+    without.update({"auto_score": 0.0, "needs_manual_grade": False}, synchronize_session=False)
 
 
 def _remove(session: Any, cell: Any) -> None:

@@ -106,7 +106,7 @@ def _serialised(notebook: NotebookNode) -> bytes:
     """The notebook as JSON with sorted keys, exactly as nbgrader's commands write it."""
     import nbformat
 
-    text = nbformat.writes(notebook, version=4)
+    text: str = nbformat.writes(notebook, version=4)
     return (text.rstrip("\n") + "\n").encode()
 
 

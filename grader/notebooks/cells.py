@@ -31,7 +31,7 @@ class SubmissionError(Exception):
 
 @dataclass(frozen=True)
 class RawCell:
-    """One cell. `number` counts all cells of the notebook from 1; a flag is true only where the metadata says `true`."""
+    """One cell. `number` counts all cells of the notebook from 1; a flag is set only where the metadata says `true`."""
 
     number: int
     is_code: bool
@@ -76,10 +76,7 @@ def notebook_cells(data: bytes) -> tuple[list[RawCell], list[str]]:
                 cells.append(_cell(number, kind == "code", source, raw.get("metadata")))
         elif kind != "raw":
             problems["of no known type"] += 1
-    notes = [f"{count} cells {what} were left out" for what, count in problems.items()]
-    return cells, [
-        note.replace("1 cells", "1 cell").replace("were", "was") if note[:2] == "1 " else note for note in notes
-    ]
+    return cells, [_left_out(count, what) for what, count in problems.items()]
 
 
 def clean_text(text: str) -> str:
@@ -141,6 +138,10 @@ def _zero(_text: str) -> int:
 
 def _unreadable(reason: str) -> SubmissionError:
     return SubmissionError(SubmissionStatus.UNREADABLE, f"The file could not be read as a notebook: {reason}")
+
+
+def _left_out(count: int, what: str) -> str:
+    return f"1 cell {what} was left out" if count == 1 else f"{count} cells {what} were left out"
 
 
 def _described(value: Any) -> str:

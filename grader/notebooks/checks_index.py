@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class ChecksIndexError(ValueError):
-    """A checks file is missing, does not parse, or has a test that breaks the rules; the message names file and line."""
+    """A checks file is missing, does not parse, or has a test that breaks the rules; the message says where."""
 
 
 @dataclass(frozen=True)

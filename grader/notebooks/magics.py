@@ -27,7 +27,7 @@ class UnparsableError(ValueError):
 def parse_cell(source: str) -> tuple[str, ast.Module]:
     """The cell as plain Python, and its syntax tree; code that is plain Python already is left as it is.
 
-    Raises UnparsableError when it is not Python even without what is IPython's, or too large or deep for Python's parser.
+    Raises UnparsableError when it is not Python even without what is IPython's, or too deep for Python's parser.
     """
     try:
         return source, _parse(source)

@@ -68,7 +68,8 @@ def stub_notebook(solution: NotebookNode) -> NotebookNode:
     """The stub of a solution notebook, which is left as it is. Nothing is written to a database."""
     from copy import deepcopy
 
-    notebook, resources = deepcopy(solution), {}
+    notebook = deepcopy(solution)
+    resources: dict[str, Any] = {}
     for step in ASSIGNMENT_STEPS:
         if step is not steps.SaveCells:
             notebook, resources = step().preprocess(notebook, resources)

@@ -40,13 +40,14 @@ _MAX_CELL_ID = 64  # nbformat's limit
 def nbgrader_metadata(role: Role, grade_id: str, points: float | None = None) -> dict[str, Any] | None:
     """nbgrader's cell metadata (version 3) of a role; None for a cell that nbgrader is not told about.
 
-    `cell_type` and `checksum` are left to nbgrader's own ComputeChecksums.
+    The `checksum`, which only a stub has, is left to nbgrader's own ComputeChecksums.
     """
     if role is Role.CODE:
         return None
     graded = role in (Role.ANSWER, Role.VISIBLE_CHECKS, Role.HIDDEN_CHECK)
     metadata: dict[str, Any] = {
         "schema_version": 3,
+        "cell_type": "markdown" if role in (Role.TEXT, Role.ANSWER) else "code",
         "grade": graded,
         "grade_id": grade_id,
         "locked": role in (Role.TEXT, Role.VISIBLE_CHECKS, Role.HIDDEN_CHECK),

@@ -45,7 +45,7 @@ def solution_notebook(exercise: Exercise) -> NotebookNode:
     Raises BuildError when the reference or the checks break a rule of the authoring contract.
     """
     import jupytext
-    from nbformat.v4 import new_notebook
+    from nbformat import from_dict
 
     path = exercise.reference_path
     try:
@@ -65,7 +65,8 @@ def solution_notebook(exercise: Exercise) -> NotebookNode:
         if role is Role.VISIBLE_CHECKS:
             cells.extend(builder.hidden(check) for check in checks if not check.visible)
     builder.verify(cells)
-    return new_notebook(cells=cells, metadata=METADATA)
+    notebook: NotebookNode = from_dict({"cells": cells, "metadata": METADATA, "nbformat": 4, "nbformat_minor": 5})
+    return notebook
 
 
 class _Builder:
@@ -101,7 +102,7 @@ class _Builder:
         expected = role in (Role.SOLUTION, Role.CLAIMS)
         if begins != ends or (begins > 0) != expected:
             where = f"a {role.value} cell" if expected else f"outside a solution cell ({role.value})"
-            raise self._error(f"{where}: {begins} × {BEGIN_SOLUTION}, {ends} × {END_SOLUTION}", cell)
+            raise self._error(f"{where} has {begins} {BEGIN_SOLUTION} and {ends} {END_SOLUTION}", cell)
         return role
 
     def authored(self, cell: NotebookNode, role: Role) -> NotebookNode:
@@ -126,7 +127,6 @@ class _Builder:
             f"# Hidden check, {points}: {check.title}",
             BEGIN_HIDDEN_TESTS,
             "from grader.checking.in_kernel import run_check",
-            "",
             f'run_check("{self._exercise.id}", "{check.name}", globals())',
             END_HIDDEN_TESTS,
         ]
@@ -135,7 +135,7 @@ class _Builder:
     def _cell(
         self, role: Role, source: str, *, points: float | None = None, tags: list[str] | None = None, grade_id: str = ""
     ) -> NotebookNode:
-        from nbformat.v4 import new_code_cell, new_markdown_cell
+        from nbformat import from_dict
 
         self._counts[role] += 1
         identifier = grade_id or numbered(role, self._counts[role])
@@ -145,9 +145,16 @@ class _Builder:
             metadata["nbgrader"] = nbgrader
         if tags:
             metadata["tags"] = tags
-        new_cell = new_markdown_cell if role in (Role.TEXT, Role.ANSWER) else new_code_cell
-        cell: NotebookNode = new_cell(source=source, metadata=metadata, id=cell_id(identifier))
-        return cell
+        cell: dict[str, Any] = {
+            "cell_type": "markdown",
+            "id": cell_id(identifier),
+            "metadata": metadata,
+            "source": source,
+        }
+        if role not in (Role.TEXT, Role.ANSWER):
+            cell |= {"cell_type": "code", "execution_count": None, "outputs": []}
+        node: NotebookNode = from_dict(cell)
+        return node
 
     def _with_facts(self, cell: NotebookNode) -> str:
         title, _, rest = cell.source.lstrip().partition("\n")

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import os
-import re
-import stat
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from grader.checking.outcome import SubmissionStatus
-from grader.notebooks.cells import RawCell, SubmissionError, notebook_cells
+from grader.notebooks.cells import RawCell, SubmissionError
 from grader.notebooks.magics import UnparsableError, parse_cell
-from grader.notebooks.percent import is_percent_script, script_cells
+from grader.notebooks.names import defined_names, seeming_names
+from grader.notebooks.reading import MAX_BYTES, read_cells
 from grader.notebooks.roles import HIDDEN_TESTS_MARK
 
 __all__ = ["CellSyntaxError", "Stub", "Submission", "SubmissionError", "is_untouched", "read_stub", "read_submission"]
 
-MAX_BYTES = 8 * 1024 * 1024
 MAX_CODE_CHARACTERS = 256 * 1024  # Python's parser needs about a thousand times as many bytes
 MAX_ANSWER_CHARACTERS = 50_000
 MAX_NOTES = 20
@@ -79,7 +75,7 @@ def read_submission(
     With the stub, copies of its check cells are recognised by their text too, and deleted answers are noted.
     Raises SubmissionError, with a message for the student, when there is nothing that can be run.
     """
-    data, raw_cells, notes = _read(path_or_bytes, max_bytes)
+    data, raw_cells, notes = read_cells(path_or_bytes, max_bytes)
     code_cells = [cell for cell in raw_cells if cell.is_code and cell.source.strip() and not _is_check(cell, stub)]
     if not code_cells:
         message = "The notebook has no code of yours: every code cell is empty or missing."
@@ -97,12 +93,12 @@ def read_submission(
             source, tree = parse_cell(cell.source)
         except UnparsableError as error:
             errors.append(
-                CellSyntaxError(cell.number, error.line, error.message, error.text, _seeming_names(cell.source))
+                CellSyntaxError(cell.number, error.line, error.message, error.text, seeming_names(cell.source))
             )
             continue
         sources.append(source)
         numbers.append(cell.number)
-        names |= _defined_names(tree)
+        names |= defined_names(tree)
     notes += [f"{error} (this cell was not run)" for error in errors]
     answers, more = _answers(raw_cells, stub)
     return Submission(
@@ -121,7 +117,7 @@ def read_stub(path_or_bytes: Path | str | bytes) -> Stub:
 
     Raises SubmissionError when it cannot be read.
     """
-    _, cells, _ = _read(path_or_bytes, MAX_BYTES)
+    _, cells, _ = read_cells(path_or_bytes, MAX_BYTES)
     code = [cell for cell in cells if cell.is_code]
     return Stub(
         code_cells=frozenset(_normal(_plain(cell.source)) for cell in code if not cell.is_locked_check),
@@ -133,46 +129,6 @@ def read_stub(path_or_bytes: Path | str | bytes) -> Stub:
 def is_untouched(submission: Submission, stub: Stub) -> bool:
     """Whether no code cell of the submission holds anything that the stub does not."""
     return not submission.syntax_errors and all(_normal(cell) in stub.code_cells for cell in submission.code_cells)
-
-
-def _read(path_or_bytes: Path | str | bytes, max_bytes: int) -> tuple[bytes, list[RawCell], list[str]]:
-    if isinstance(path_or_bytes, bytes):
-        data, is_script = path_or_bytes, is_percent_script(path_or_bytes)
-    else:
-        path = Path(path_or_bytes)
-        data, is_script = _file_bytes(path, max_bytes), path.suffix == ".py"
-    if len(data) > max_bytes:
-        message = (
-            f"The file is larger than the {max_bytes / 2**20:.3g} MiB that are read. Clear all outputs "
-            "(in Jupyter: Edit, Clear Outputs of All Cells), save, and hand it in again."
-        )
-        raise SubmissionError(SubmissionStatus.UNREADABLE, message)
-    if is_script:
-        return data, script_cells(data), []
-    cells, notes = notebook_cells(data)
-    return data, cells, notes
-
-
-def _file_bytes(path: Path, max_bytes: int) -> bytes:
-    """The file's content, or a little more than the limit of it. Only a plain file is opened: no link, no pipe."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    refused = SubmissionError(
-        SubmissionStatus.REFUSED, f"{path.name} is not a plain file; hand in the notebook itself."
-    )
-    try:
-        if path.is_symlink():
-            raise refused
-        with open(os.open(path, flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise refused
-            return file.read(max_bytes + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        raise SubmissionError(SubmissionStatus.MISSING, f"There is no file {path.name}.") from None
-    except IsADirectoryError:
-        raise refused from None
-    except (OSError, ValueError) as error:
-        message = f"{path.name} cannot be opened: {getattr(error, 'strerror', None) or error}."
-        raise SubmissionError(SubmissionStatus.UNREADABLE, message) from None
 
 
 def _is_check(cell: RawCell, stub: Stub | None) -> bool:
@@ -229,34 +185,3 @@ def _plain(source: str) -> str:
         return parse_cell(source)[0]
     except UnparsableError:
         return source
-
-
-_SEEMING_DEFINITION = re.compile(r"^(?:async +)?(?:def|class) +(\w+)|^(\w+) *(?::[^=\n]*)?=(?!=)", re.MULTILINE)
-
-
-def _seeming_names(source: str) -> tuple[str, ...]:
-    found = (match[1] or match[2] for match in _SEEMING_DEFINITION.finditer(source))
-    return tuple(dict.fromkeys(found))[:50]
-
-
-def _defined_names(tree: ast.Module) -> set[str]:
-    """Names that running a cell binds in the notebook's namespace."""
-    names: set[str] = set()
-    pending: list[ast.AST] = list(tree.body)
-    while pending:
-        node = pending.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-            continue
-        elif isinstance(node, ast.alias):
-            names.add(node.asname or node.name.partition(".")[0])
-        elif isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Store):
-                names.add(node.id)
-        else:
-            if isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
-                names.add(node.name)
-            pending.extend(ast.iter_child_nodes(node))
-    names.discard("*")
-    return names

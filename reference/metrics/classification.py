@@ -12,9 +12,10 @@
 #
 # The notebook has three parts:
 #
-# 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand).
-# 2. **Judge it**: eight true/false claims, among them some that are often published wrongly (3 points).
-# 3. **Build it**: one confusion matrix, and every classification metric read off it (7 points, about 45 minutes).
+# 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand, about 10 minutes).
+# 2. **Judge it**: eight true/false claims, among them some that are often published wrongly (3 points,
+#    about 5 minutes).
+# 3. **Build it**: one confusion matrix, and every classification metric read off it (7 points, about 30 minutes).
 
 # %%
 import numpy as np
@@ -23,7 +24,7 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## 1. Say it
 #
-# Answer the interview question in about two minutes of speech (8 to 12 sentences). Say for each metric what it
+# Answer the interview question in two to three minutes of speech (10 to 20 sentences). Say for each metric what it
 # measures and when it misleads: for classification, for generated text and retrieval, and for the question whether the
 # model uses both modalities at all. End with how you would report the numbers so that somebody else can trust them.
 
@@ -72,6 +73,31 @@ from numpy.typing import ArrayLike
 #
 # Half of a key point's credit is lost when a metric is named without what it measures. An answer that names only
 # accuracy, precision, recall, F1 and AUC, with no averaging and nothing multimodal, earns at most half a point.
+#
+# ### References of the model answer
+#
+# - Peter Anderson, Basura Fernando, Mark Johnson, Stephen Gould (2016). SPICE: Semantic Propositional Image Caption
+#   Evaluation.
+# - Stanislaw Antol, Aishwarya Agrawal, Jiasen Lu, et al. (2015). VQA: Visual Question Answering.
+# - Lin Chen, Jinsong Li, Xiaoyi Dong, et al. (2024). Are We on the Right Way for Evaluating Large Vision-Language
+#   Models?
+# - Jesse Davis, Mark Goadrich (2006). The Relationship Between Precision-Recall and ROC Curves.
+# - Chuan Guo, Geoff Pleiss, Yu Sun, Kilian Q. Weinberger (2017). On Calibration of Modern Neural Networks.
+# - Jack Hessel, Ari Holtzman, Maxwell Forbes, Ronan Le Bras, Yejin Choi (2021). CLIPScore: A Reference-free Evaluation
+#   Metric for Image Captioning.
+# - Yifan Li, Yifan Du, Kun Zhou, Jinpeng Wang, Xin Zhao, Ji-Rong Wen (2023). Evaluating Object Hallucination in Large
+#   Vision-Language Models (POPE).
+# - Yuan Liu, Haodong Duan, Yuanhan Zhang, et al. (2024). MMBench: Is Your Multi-modal Model an All-around Player?
+# - Pan Lu, Hritik Bansal, Tony Xia, et al. (2024). MathVista: Evaluating Mathematical Reasoning of Foundation Models in
+#   Visual Contexts.
+# - Minesh Mathew, Dimosthenis Karatzas, C. V. Jawahar (2021). DocVQA: A Dataset for VQA on Document Images.
+# - Anna Rohrbach, Lisa Anne Hendricks, Kaylee Burns, Trevor Darrell, Kate Saenko (2018). Object Hallucination in Image
+#   Captioning (CHAIR).
+# - Takaya Saito, Marc Rehmsmeier (2015). The Precision-Recall Plot Is More Informative than the ROC Plot When
+#   Evaluating Binary Classifiers on Imbalanced Datasets.
+# - Ramakrishna Vedantam, C. Lawrence Zitnick, Devi Parikh (2015). CIDEr: Consensus-based image description evaluation.
+# - Xiang Yue, Yuansheng Ni, Tianyu Zheng, et al. (2024). MMMU: A Massive Multi-discipline Multimodal Understanding and
+#   Reasoning Benchmark for Expert AGI.
 
 # %% [markdown]
 # ## 2. Judge it
@@ -273,8 +299,8 @@ def binary_report(y_true: ArrayLike, prob: ArrayLike, threshold: float = 0.5, ze
         raise ValueError("probabilities must be in [0, 1]")
 
     # a column (N, 1) against a row (N,) would broadcast to all N x N pairs
-    truth = labels.reshape(-1) == 1  # (samples,)
-    positive = probability.reshape(-1) >= threshold  # (samples,)
+    truth = labels.ravel() == 1  # (samples,)
+    positive = probability.ravel() >= threshold  # (samples,)
 
     # count over the whole set first ...
     tp = int((truth & positive).sum())
@@ -343,27 +369,7 @@ def binary_report(y_true: ArrayLike, prob: ArrayLike, threshold: float = 0.5, ze
 # %% [markdown]
 # ### References
 #
-# - Peter Anderson, Basura Fernando, Mark Johnson, Stephen Gould (2016). SPICE: Semantic Propositional Image Caption
-#   Evaluation.
-# - Stanislaw Antol, Aishwarya Agrawal, Jiasen Lu, et al. (2015). VQA: Visual Question Answering.
-# - Lin Chen, Jinsong Li, Xiaoyi Dong, et al. (2024). Are We on the Right Way for Evaluating Large Vision-Language
-#   Models?
-# - Jesse Davis, Mark Goadrich (2006). The Relationship Between Precision-Recall and ROC Curves.
+# The works behind the interview answer are listed with the model answer.
+#
 # - Tom Fawcett (2006). An introduction to ROC analysis.
-# - Chuan Guo, Geoff Pleiss, Yu Sun, Kilian Q. Weinberger (2017). On Calibration of Modern Neural Networks.
-# - Jack Hessel, Ari Holtzman, Maxwell Forbes, Ronan Le Bras, Yejin Choi (2021). CLIPScore: A Reference-free Evaluation
-#   Metric for Image Captioning.
-# - Yifan Li, Yifan Du, Kun Zhou, Jinpeng Wang, Xin Zhao, Ji-Rong Wen (2023). Evaluating Object Hallucination in Large
-#   Vision-Language Models (POPE).
-# - Yuan Liu, Haodong Duan, Yuanhan Zhang, et al. (2024). MMBench: Is Your Multi-modal Model an All-around Player?
-# - Pan Lu, Hritik Bansal, Tony Xia, et al. (2024). MathVista: Evaluating Mathematical Reasoning of Foundation Models in
-#   Visual Contexts.
-# - Minesh Mathew, Dimosthenis Karatzas, C. V. Jawahar (2021). DocVQA: A Dataset for VQA on Document Images.
 # - Juri Opitz, Sebastian Burst (2019). Macro F1 and Macro F1.
-# - Anna Rohrbach, Lisa Anne Hendricks, Kaylee Burns, Trevor Darrell, Kate Saenko (2018). Object Hallucination in Image
-#   Captioning (CHAIR).
-# - Takaya Saito, Marc Rehmsmeier (2015). The Precision-Recall Plot Is More Informative than the ROC Plot When
-#   Evaluating Binary Classifiers on Imbalanced Datasets.
-# - Ramakrishna Vedantam, C. Lawrence Zitnick, Devi Parikh (2015). CIDEr: Consensus-based image description evaluation.
-# - Xiang Yue, Yuansheng Ni, Tianyu Zheng, et al. (2024). MMMU: A Massive Multi-discipline Multimodal Understanding and
-#   Reasoning Benchmark for Expert AGI.

@@ -315,6 +315,7 @@ def test_threshold_and_zero_division(student, rng):
         ([0, 0, 0], [0.75, 0.25, 0.0], ["recall"], dict(precision=0.0, f1=0.0, accuracy=2 / 3)),
         ([0, 0, 0], [0.25, 0.25, 0.0], ["precision", "recall", "f1"], dict(accuracy=1.0)),
         ([1, 0, 0], [0.25, 0.75, 0.0], [], dict(precision=0.0, recall=0.0, f1=0.0, accuracy=1 / 3)),
+        ([1, 1, 0], [0.75, 0.25, 0.0], [], dict(precision=1.0, recall=0.5, f1=2 / 3, accuracy=2 / 3)),
         ([1, 0, 1], [0.75, 0.25, 1.0], [], dict(precision=1.0, recall=1.0, f1=1.0, accuracy=1.0)),
     ]
     causes = {"f1": "F1 is 2TP / (2TP + FP + FN); only with TP + FP + FN = 0 is it 0/0"}

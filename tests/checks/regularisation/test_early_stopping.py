@@ -6,6 +6,7 @@ walks from one improvement straight to the next; the submission counts call by c
 
 import math
 
+import numpy as np
 import torch
 
 from grader.checking import assert_equal, catches, points, raises, visible
@@ -34,26 +35,21 @@ def attributes_at_the_start(student, settings):
     return [stopper.best_value, stopper.best_epoch, stopper.epoch, stopper.wait, stopper.stopped]
 
 
-def evaluate(student, experiments):
-    """For each (settings, values): what step returned and the attributes afterwards, call by call."""
+def evaluate(student, settings, values):
+    """What step returned and the attributes afterwards, call by call."""
     from torch import nn
 
     model = nn.Linear(2, 1)
-    histories = []
-    for settings, values in experiments:
-        stopper = student.EarlyStopping(**settings)
-        history = []
-        for value in values:
-            returned = stopper.step(value, model)
-            history.append(
-                [returned, stopper.best_value, stopper.best_epoch, stopper.epoch, stopper.wait, stopper.stopped]
-            )
-        histories.append(history)
-    return histories
+    stopper = student.EarlyStopping(**settings)
+    history = []
+    for value in values:
+        returned = stopper.step(value, model)
+        history.append([returned, stopper.best_value, stopper.best_epoch, stopper.epoch, stopper.wait, stopper.stopped])
+    return history
 
 
-def train(student, settings, values, states, restore_after, later_states):
-    """Give the model states[e] in place before call e; after the last call overwrite and restore it repeatedly.
+def train(student, settings, values, states, restores=0):
+    """Overwrite the model in place with states[name][e] before call e; then restore, with overwriting in between.
 
     Returns what step returned, the state after the last call, the states after each restore, and whether the model
     still consists of the same parameters and buffers.
@@ -64,26 +60,24 @@ def train(student, settings, values, states, restore_after, later_states):
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     tensors = [*model.parameters(), *model.buffers()]
 
-    def overwrite(state):
+    def overwrite(epoch):
         with torch.no_grad():
             for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-                tensor.copy_(state[name])
+                tensor.copy_(states[name][epoch])
 
     def snapshot():
         return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
     stopper = student.EarlyStopping(**settings)
     returned = []
-    for value, state in zip(values, states, strict=True):
-        overwrite(state)
+    for epoch, value in enumerate(values):
+        overwrite(epoch)
         returned.append(stopper.step(value, model))
     at_the_end = snapshot()
     restored = []
-    if restore_after:
-        stopper.restore(model)
-        restored.append(snapshot())
-    for state in later_states:
-        overwrite(state)
+    for time in range(restores):
+        if time > 0:
+            overwrite(len(values) + time - 1)
         stopper.restore(model)
         restored.append(snapshot())
     same = all(old is new for old, new in zip(tensors, [*model.parameters(), *model.buffers()], strict=True))
@@ -150,17 +144,18 @@ def described(settings):
     return f"EarlyStopping({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
 
 
-def assert_histories(actual, experiments, expected, cause):
-    for history, (settings, values), rows in zip(actual, experiments, expected, strict=True):
-        for call, (row, wanted) in enumerate(zip(history, rows, strict=True)):
-            told = f"{described(settings)} after step was given the values {values[: call + 1]}"
-            assert_equal(row[0], wanted[0], what=f"answer of step in {told}", cause=cause)
-            for name, got, want in zip(ATTRIBUTES, row[1:], wanted[1:], strict=True):
-                assert_equal(got, want, what=f"{name} of {told}", cause=cause)
+def assert_history(student, settings, values, expected, cause):
+    """The submission, told these values, answers and reports as in the rows `expected`."""
+    history = student.run(evaluate, settings, values)
+    for call, (row, wanted) in enumerate(zip(history, expected, strict=True)):
+        told = f"{described(settings)} after step was given the values {values[: call + 1]}"
+        assert_equal(row[0], wanted[0], what=f"answer of step in {told}", cause=cause)
+        for name, got, want in zip(ATTRIBUTES, row[1:], wanted[1:], strict=True):
+            assert_equal(got, want, what=f"{name} of {told}", cause=cause)
 
 
 def random_states(rng, count):
-    """States of Linear(3, 4), BatchNorm1d(4), Linear(4, 2), different in every entry."""
+    """`count` states of Linear(3, 4), BatchNorm1d(4), Linear(4, 2), stacked, all different in every entry."""
     shapes = {
         "0.weight": (4, 3),
         "0.bias": (4,),
@@ -171,21 +166,19 @@ def random_states(rng, count):
         "2.weight": (2, 4),
         "2.bias": (2,),
     }
-    states = []
-    for epoch in range(count):
-        state = {
-            name: torch.tensor(rng.uniform(0.5, 1.5, shape) + epoch, dtype=torch.float32)
-            for name, shape in shapes.items()
-        }
-        state["1.num_batches_tracked"] = torch.tensor(7 * (epoch + 1))
-        states.append(state)
+    states = {
+        name: torch.tensor(np.stack([rng.uniform(0.5, 1.5, shape) + epoch for epoch in range(count)])).float()
+        for name, shape in shapes.items()
+    }
+    states["1.num_batches_tracked"] = 7 * torch.arange(1, count + 1)
     return states
 
 
-def assert_states(actual, expected, what, cause):
-    assert_equal(sorted(actual), sorted(expected), what=f"names in the state_dict {what}")
-    for name, tensor in expected.items():
-        assert_equal(actual[name], tensor, what=f"{name} of the model {what}", cause=cause)
+def assert_state(actual, states, epoch, what, cause):
+    """`actual` is the state_dict that the model was given before call `epoch`."""
+    assert_equal(sorted(actual), sorted(states), what=f"names in the state_dict {what}")
+    for name, tensors in states.items():
+        assert_equal(actual[name], tensors[epoch], what=f"{name} of the model {what}", cause=cause)
 
 
 # ---------------------------------------------------------------- the checks
@@ -220,9 +213,8 @@ def test_settings(student, rng):
             assert_equal(got, want, what=f"{name} of {described(settings)} before the first call of step")
 
     low = float(rng.integers(1, 9)) / 8
-    experiments = [({}, [low + 1, low, low + 1, low + 2, low])]
-    expected = [expected_history(experiments[0][1], patience=3)]
-    assert_histories(student.run(evaluate, experiments), experiments, expected, "the defaults are not as stated")
+    values = [low + 1, low, low + 1, low + 2, low]
+    assert_history(student, {}, values, expected_history(values, patience=3), "the defaults are not as stated")
 
     for settings in (
         {"patience": 0},
@@ -242,6 +234,7 @@ def test_settings(student, rng):
 @catches("stops-at-first-rise", "one-too-late", "one-too-early", "previous-value", "wait-never-reset", "stop-not-final")
 def test_patience(student, rng):
     """Training stops when `patience` evaluations in a row brought no improvement, and not before; the stop is final."""
+    cause = "wait counts the calls since the last improvement over the best value; stop when it reaches patience"
     for patience in (1, int(rng.integers(3, 6))):
         best = float(rng.integers(-8, 9)) / 8
         settings = {"patience": patience}
@@ -249,59 +242,43 @@ def test_patience(student, rng):
         rows += [[True, best, 0, patience, patience, True]] * 3  # the stop and two more calls, which change nothing
         worse_and_worse = [best + epoch / 8 for epoch in range(patience + 1)]
         less_and_less_bad = [best, *(best + (patience - epoch) / 8 for epoch in range(patience))]
-        experiments = [
-            (settings, [*worse_and_worse, best - 1, best + 1]),
-            (settings, [*less_and_less_bad, best - 2, best - 3]),
-        ]
-        expected = [rows, rows]
+        assert_history(student, settings, [*worse_and_worse, best - 1, best + 1], rows, cause)
+        assert_history(student, settings, [*less_and_less_bad, best - 2, best - 3], rows, cause)
 
-        bad_but_never_for_long = [best]
-        unstopped = [[False, best, 0, 0, 0, False]]
+        values = [best]  # bad, but never for long
+        rows = [[False, best, 0, 0, 0, False]]
         for _ in range(3):
+            best_epoch = len(values) - 1
             for wait in range(1, patience):
-                bad_but_never_for_long.append(best + 0.5)
-                unstopped.append([False, best, unstopped[-wait][3], len(unstopped), wait, False])
+                rows.append([False, best, best_epoch, len(values), wait, False])
+                values.append(best + 0.5)
             best -= 0.25
-            bad_but_never_for_long.append(best)
-            unstopped.append([False, best, len(unstopped), len(unstopped), 0, False])
-        experiments.append((settings, bad_but_never_for_long))
-        expected.append(unstopped)
-        assert_histories(
-            student.run(evaluate, experiments),
-            experiments,
-            expected,
-            "wait counts the calls since the last improvement over the best value; stop when it reaches patience",
-        )
+            rows.append([False, best, len(values), len(values), 0, False])
+            values.append(best)
+        assert_history(student, settings, values, rows, cause)
 
 
 @points(1)
 @catches("equality-improves", "mode-ignored", "delta-widens-max", "best-creeps")
 def test_improvements(student, rng):
     """An improvement beats the best value by more than min_delta, in the direction of mode."""
-    experiments, expected = [], []
 
-    def add(values, patience, min_delta):
+    def check(values, patience, min_delta):
         for mode, sign in (("min", 1.0), ("max", -1.0)):  # the mirrored values: the same decisions
             mirrored = [sign * value for value in values]
             settings = {"patience": patience, "min_delta": min_delta, "mode": mode}
-            experiments.append((settings, mirrored))
-            expected.append(expected_history(mirrored, **settings))
+            cause = "compare strictly, with the best value, on the side that mode names"
+            assert_history(student, settings, mirrored, expected_history(mirrored, **settings), cause)
 
     start = 5 + float(rng.integers(0, 8)) / 8
-    add([start, start, start, start], 3, 0.0)  # a plateau
-    add([start, start - 0.5, start - 1.0, start - 0.5], 2, 0.5)  # better by exactly min_delta each time
-    add([start - 0.25 * step for step in range(8)], 2, 0.125)  # always better by more than min_delta
-    add([start - 0.125 * step for step in range(9)], 4, 0.25)  # steps below min_delta, in sum above
-    add([start, start + 0.125, start - 0.125], 2, 0.25)  # within min_delta on both sides
+    check([start, start, start, start], 3, 0.0)  # a plateau
+    check([start, start - 0.5, start - 1.0, start - 0.5], 2, 0.5)  # better by exactly min_delta each time
+    check([start - 0.25 * step for step in range(8)], 2, 0.125)  # always better by more than min_delta
+    check([start - 0.125 * step for step in range(9)], 4, 0.25)  # steps below min_delta, in sum above
+    check([start, start + 0.125, start - 0.125], 2, 0.25)  # within min_delta on both sides
     for _ in range(12):
         values = [float(value) / 8 for value in rng.integers(1, 12, int(rng.integers(3, 10)))]
-        add(values, int(rng.integers(1, 5)), float(rng.integers(0, 4)) / 8)
-    assert_histories(
-        student.run(evaluate, experiments),
-        experiments,
-        expected,
-        "compare strictly, with the best value, on the side that mode names",
-    )
+        check(values, int(rng.integers(1, 5)), float(rng.integers(0, 4)) / 8)
 
 
 @points(1)
@@ -321,18 +298,16 @@ def test_values_that_are_not_finite(student, rng):
         values = rng.integers(-6, 7, 8) / 8
         values[rng.choice(8, 4, replace=False)] = rng.choice([NAN, INF, -INF], 4)
         scripts.append((int(rng.integers(2, 5)), values.tolist()))
-    experiments = [({"patience": patience, "mode": mode}, v) for patience, v in scripts for mode in ("min", "max")]
-    expected = [expected_history(values, **settings) for settings, values in experiments]
-    assert_histories(
-        student.run(evaluate, experiments),
-        experiments,
-        expected,
-        "a value that is not finite never becomes the best one, and it uses up patience like any other bad value",
-    )
+    cause = "a value that is not finite never becomes the best one, and uses up patience like any other bad value"
+    for patience, values in scripts:
+        for mode in ("min", "max"):
+            settings = {"patience": patience, "mode": mode}
+            assert_history(student, settings, values, expected_history(values, **settings), cause)
+
     states = random_states(rng, 2)
-    returned, end, _, _ = student.run(train, {"patience": 2}, [NAN, INF], states, False, [])
+    returned, end, _, _ = student.run(train, {"patience": 2}, [NAN, INF], states)
     assert_equal(returned, [False, True], what="list of answers of EarlyStopping(patience=2).step for nan, inf")
-    assert_states(end, states[1], "after a stop with no finite value seen", "the model stays as it is")
+    assert_state(end, states, 1, "after a stop with no finite value seen", "the model stays as it is")
 
 
 @points(1)
@@ -344,21 +319,20 @@ def test_best_weights_after_the_stop(student, rng):
     told = f"after the values {values[:6]} with patience=2"
     cause = "the kept state must be a copy that later training in place does not change, with parameters and buffers"
     settings = {"patience": 2}  # restore_best is True by default
-    returned, end, _, _ = student.run(train, settings, values[:6], states[:6], False, [])
+    returned, end, _, _ = student.run(train, settings, values[:6], states)
     assert_equal(returned, [False] * 5 + [True], what=f"list of answers of step {told}")
-    assert_states(end, states[3], f"{told}; epoch 3 was the best", cause)
+    assert_state(end, states, 3, f"{told}; epoch 3 was the best", cause)
 
-    _, end, _, _ = student.run(train, settings, values[:5], states[:5], False, [])
-    assert_states(end, states[4], f"after the values {values[:5]} with patience=2", "restored before the stop")
+    _, end, _, _ = student.run(train, settings, values[:5], states)
+    assert_state(end, states, 4, f"after the values {values[:5]} with patience=2", "restored before the stop")
 
-    _, end, _, _ = student.run(train, settings, values, states, False, [])
-    assert_states(
-        end, states[-1], f"after {values}, two calls beyond the stop", "step changed the model after the stop"
-    )
+    _, end, _, _ = student.run(train, settings, values, states)
+    what = f"after the values {values} with patience=2, two calls beyond the stop"
+    assert_state(end, states, 7, what, "step changed the model after the stop")
 
     settings = {"patience": 2, "restore_best": False}
-    _, end, _, _ = student.run(train, settings, values[:6], states[:6], False, [])
-    assert_states(end, states[5], f"{told} and restore_best=False", "restored although restore_best is False")
+    _, end, _, _ = student.run(train, settings, values[:6], states)
+    assert_state(end, states, 5, f"{told} and restore_best=False", "restored although restore_best is False")
 
 
 @points(1)
@@ -371,10 +345,10 @@ def test_restore_on_request(student, rng):
         ({"patience": 2, "mode": "max", "restore_best": True}, [0.5, 0.75, 0.25, 0.625]),  # restored already
     ):
         states = random_states(rng, len(values) + 2)
-        _, _, restored, same = student.run(train, settings, values, states[: len(values)], True, states[len(values) :])
+        _, _, restored, same = student.run(train, settings, values, states, restores=3)
         for times, state in enumerate(restored, start=1):
             what = f"after {described(settings)} saw {values} and call {times} of restore, with training before it"
-            assert_states(state, states[1], what, "the kept state was lost, or is shared with the model")
+            assert_state(state, states, 1, what, "the kept state was lost, or is shared with the model")
         assert_equal(
             same,
             True,

@@ -201,7 +201,7 @@ wrong_answers = [
             "makes it so?"
         ),
         caught_by=WHOLE_SET,
-        swap=(("labels.reshape(-1) == 1", "labels == 1"), ("probability.reshape(-1) >=", "probability >=")),
+        swap=(("labels.ravel() == 1", "labels == 1"), ("probability.ravel() >=", "probability >=")),
     ),
     WrongAnswer(
         id="binary-precision-and-recall-swapped",
@@ -244,7 +244,7 @@ wrong_answers = [
             "even neighbour, 0. Compare the probabilities with the threshold instead."
         ),
         caught_by=THRESHOLD,
-        swap=(("probability.reshape(-1) >= threshold", "np.round(probability.reshape(-1)) == 1"),),
+        swap=(("probability.ravel() >= threshold", "np.round(probability.ravel()) == 1"),),
     ),
     WrongAnswer(
         id="nan-on-zero-division",
@@ -326,6 +326,12 @@ wrong_answers = [
         swap=(("micro_f1=True", "micro_f1=False"), ("macro_f1=False", "macro_f1=True")),
     ),
 ]
+
+equivalent_mutants = {
+    "1 -> 2 in `f1 = 2 * correct / np.maximum(calls + support, 1)`": (
+        "where calls + support is 0 or 1 there is no correct prediction, so 0 is divided, by 1 or by 2"
+    ),
+}
 
 alternatives = [
     Alternative(

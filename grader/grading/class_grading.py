@@ -1,0 +1,188 @@
+"""Grading a class: everything that was handed in, in parallel, journaled, and reported in every form."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from grader.checking.outcome import SubmissionStatus
+from grader.checking.record import ResultRecord
+from grader.course import Course, Exercise, Framework
+from grader.diagnosis import Diagnostician
+from grader.gradebook.errors import GradebookError
+from grader.grading.collect import CollectedSubmission, collect
+from grader.grading.engine import LocalEngine
+from grader.grading.journal import JOURNAL_NAME, Journal, JournalKey, read_journal
+from grader.grading.submission_grading import Grader
+from grader.notebooks.submission import Submission
+
+FEEDBACK_FOLDER, REPORT_NAME, GRADEBOOK_NAME, RESULTS_FOLDER = "feedback", "report.html", "gradebook.db", "records"
+GRADER_FAILED = "The grader itself failed on this notebook ({error}); a person has to look at it."
+_FASTEST_FIRST = (Framework.PYTHON, Framework.NUMPY, Framework.TORCH, Framework.TRANSFORMERS, Framework.TENSORFLOW)
+
+Progress = Callable[[ResultRecord, bool], None]
+
+
+class GradingStopped(RuntimeError):
+    """The run was interrupted; what was graded is in the journal, and the next run goes on from there."""
+
+
+@dataclass(frozen=True)
+class ClassRun:
+    """What to grade and where the results go."""
+
+    course: Course
+    place: Path
+    output: Path
+    exercises: tuple[Exercise, ...]
+    jobs: int = 2
+    seed: int = 0
+    confine: bool = True
+    fresh: bool = False
+    database_url: str | None = None
+
+
+@dataclass
+class ClassResult:
+    """Everything a run produced. `reused` counts results taken from the journal."""
+
+    records: list[ResultRecord] = field(default_factory=list)
+    reused: int = 0
+    seconds: float = 0.0
+    report: Path | None = None
+    gradebook: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def grade_class(run: ClassRun, on_start: Callable[[int], None] | None = None, on_result: Progress | None = None) -> ClassResult:
+    """Grade all submissions and write every report.
+
+    `on_start` is told the number of submissions, `on_result` every record and whether it came from the journal. Raises
+    CollectError, ConfinementUnavailable, JournalError; GradingStopped on Ctrl-C.
+    """
+    started = time.monotonic()
+    entries = collect(run.place, run.exercises)
+    result = ClassResult()
+    if on_start is not None:
+        on_start(len(entries))
+    with (
+        LocalEngine(run.course, confine=run.confine) as engine,
+        Journal(run.output / JOURNAL_NAME, fresh=run.fresh) as journal,
+    ):
+        grader = Grader(engine, Diagnostician(engine, run.output / ".cache" / "diagnosis"), run.seed)
+        known = {JournalKey.of(record): record for record in read_journal(run.output / JOURNAL_NAME)}
+        records = _grade_entries(run, grader, entries, known, journal, result, on_result)
+    result.records = [records[index] for index in range(len(entries))]
+    result.seconds = time.monotonic() - started
+    write_reports(run, result)
+    return result
+
+
+def _grade_entries(
+    run: ClassRun,
+    grader: Grader,
+    entries: Sequence[CollectedSubmission],
+    known: dict[JournalKey, ResultRecord],
+    journal: Journal,
+    result: ClassResult,
+    on_result: Progress | None,
+) -> dict[int, ResultRecord]:
+    by_id = {exercise.id: exercise for exercise in run.exercises}
+    records: dict[int, ResultRecord] = {}
+    waiting: list[tuple[int, Exercise, CollectedSubmission, Submission]] = []
+
+    def finish(index: int, record: ResultRecord, reused: bool) -> None:
+        records[index] = record
+        result.reused += reused
+        if on_result is not None:
+            on_result(record, reused)
+
+    for index, entry in enumerate(entries):
+        exercise = by_id.get(entry.exercise)
+        if exercise is None:  # a refused name that could not even be told apart by exercise
+            record = ResultRecord(
+                entry.student, entry.exercise, entry.status or SubmissionStatus.REFUSED, message=entry.message
+            )
+            finish(index, record, False)
+            continue
+        read = grader.read(exercise, entry)
+        if isinstance(read, ResultRecord):
+            finish(index, read, False)
+            continue
+        earlier = known.get(JournalKey.of(grader.blank(exercise, entry, read.sha256)))
+        if earlier is not None and earlier.status is not SubmissionStatus.GRADER_ERROR:
+            finish(index, replace(earlier, source=grader.blank(exercise, entry).source), True)
+        else:
+            waiting.append((index, exercise, entry, read))
+    waiting.sort(key=lambda item: (_FASTEST_FIRST.index(item[1].framework), item[0]))
+    grader.engine.warm(*dict.fromkeys(exercise.framework for _, exercise, _, _ in waiting))
+    for index, record in _in_parallel(run.jobs, grader, waiting):
+        journal.append(record)
+        finish(index, record, False)
+    return records
+
+
+def _in_parallel(
+    jobs: int, grader: Grader, waiting: Sequence[tuple[int, Exercise, CollectedSubmission, Submission]]
+) -> Iterable[tuple[int, ResultRecord]]:
+    """Grade in `jobs` threads, yielding results as they come; Ctrl-C stops after what is under way."""
+    executor = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="grading")
+    pending: dict[Future[ResultRecord], int] = {}
+    try:
+        for index, exercise, entry, submission in waiting:
+            pending[executor.submit(_grade_safely, grader, exercise, entry, submission)] = index
+        while pending:
+            done, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield pending.pop(future), future.result()
+    except KeyboardInterrupt:
+        raise GradingStopped("stopped; run the same command again to go on where it stopped") from None
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _grade_safely(grader: Grader, exercise: Exercise, entry: CollectedSubmission, submission: Submission) -> ResultRecord:
+    """A fault of ours on one submission must not cost the others their grades."""
+    try:
+        return grader.grade(exercise, entry, submission)
+    except Exception as error:
+        message = GRADER_FAILED.format(error=f"{type(error).__name__}: {error}")
+        blank = grader.blank(exercise, entry, submission.sha256)
+        return replace(blank, status=SubmissionStatus.GRADER_ERROR, message=message)
+
+
+def write_reports(run: ClassRun, result: ClassResult) -> None:
+    """Write CSV, feedback pages, class report and nbgrader's gradebook.
+
+    A gradebook that cannot be written is noted and does not keep the rest from being written.
+    """
+    from datetime import datetime
+
+    from grader.gradebook.class_report import write_class_report
+    from grader.gradebook.csv_export import write_csv
+    from grader.gradebook.feedback import write_feedback
+    from grader.gradebook.summary import summarise
+
+    write_csv(result.records, run.course, run.output)
+    feedback = run.output / FEEDBACK_FOLDER
+    write_feedback(run.course, result.records, feedback)
+    summary = summarise(result.records, run.course)
+    result.report = write_class_report(
+        summary, run.output / REPORT_NAME, feedback_directory=feedback, generated=datetime.now()
+    )
+    url = run.database_url or f"sqlite:///{(run.output / GRADEBOOK_NAME).absolute()}"
+    try:
+        from grader.gradebook.nbgrader_database import write_gradebook
+
+        report = write_gradebook(run.course, result.records, url, course_directory=run.output)
+        result.gradebook = url
+        result.notes += report.notes
+    except GradebookError as error:
+        result.notes.append(f"The gradebook was not written: {error}")
+    except ModuleNotFoundError as error:
+        result.notes.append(
+            f'The gradebook was not written: {error.name} is not installed (python -m pip install ".[instructor]").'
+        )

@@ -1,0 +1,129 @@
+"""Grading one submission: from a notebook to a result record. No notebook, however broken, raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from grader.checking.outcome import CheckOutcome, SubmissionStatus
+from grader.checking.record import CheckRecord, Diagnosis, ResultRecord
+from grader.checking.runner import checks_hash, environment_versions
+from grader.course import Exercise
+from grader.diagnosis import Diagnostician
+from grader.grading.collect import CollectedSubmission
+from grader.grading.engine import Job, JobResult, LocalEngine
+from grader.notebooks.checks_index import read_checks_index
+from grader.notebooks.submission import (
+    Stub,
+    Submission,
+    SubmissionError,
+    is_untouched,
+    read_stub,
+    read_submission,
+)
+
+UNTOUCHED = "The notebook is as it was handed out."
+NO_ANSWER = "None of the code that the checks look for could be read; see the notes for the line."
+OUT_OF_TIME = "The whole time for this notebook was used up; checks that did not run earn nothing."
+DID_NOT_LOAD = "The notebook's code could not be run to its end, so no check could look at it."
+_NOT_RUN = "Not run: {why}"
+
+
+@dataclass(frozen=True)
+class Grader:
+    """Grades submissions with one engine, one seed and one diagnostician."""
+
+    engine: LocalEngine
+    diagnostician: Diagnostician | None
+    seed: int = 0
+
+    def blank(self, exercise: Exercise, collected: CollectedSubmission, submission_hash: str = "") -> ResultRecord:
+        """A record without results: what is known before any check runs."""
+        return ResultRecord(
+            student=collected.student,
+            exercise=exercise.id,
+            status=SubmissionStatus.MISSING,
+            course_version=self.engine.course.version,
+            checks_hash=checks_hash(exercise.checks_path),
+            submission_hash=submission_hash,
+            seed=self.seed,
+            environment=environment_versions(exercise.framework.value, self.engine.confinement),
+            max_points=exercise.points,
+            source=str(collected.path) if collected.path is not None else collected.source,
+        )
+
+    def read(self, exercise: Exercise, collected: CollectedSubmission) -> Submission | ResultRecord:
+        """Read the notebook, or give the record that says why there is nothing to run."""
+        blank = self.blank(exercise, collected)
+        if collected.status is not None:
+            return self._unchecked(blank, exercise, collected.status, collected.message)
+        try:
+            source: Path | bytes = collected.data if collected.data is not None else (collected.path or Path())
+            stub = _stub(exercise)
+            submission = read_submission(source, stub=stub)
+        except SubmissionError as error:
+            return self._unchecked(blank, exercise, error.status, str(error))
+        blank = replace(blank, submission_hash=submission.sha256, notes=submission.notes)
+        if stub is not None and is_untouched(submission, stub):
+            return self._unchecked(blank, exercise, SubmissionStatus.UNTOUCHED, UNTOUCHED)
+        return submission
+
+    def grade(self, exercise: Exercise, collected: CollectedSubmission, submission: Submission) -> ResultRecord:
+        """Run the checks on a notebook that was read."""
+        blank = replace(self.blank(exercise, collected, submission.sha256), notes=submission.notes)
+        result = self.engine.run(Job(exercise, submission.code_cells, seed=self.seed, trace=True))
+        if result.problem:
+            return replace(
+                self._unchecked(blank, exercise, SubmissionStatus.GRADER_ERROR, result.problem), seconds=result.seconds
+            )
+        status, message = _status(result, submission)
+        checks = tuple(result.checks) + _not_run(exercise, result, OUT_OF_TIME)
+        failed = any(check.outcome is CheckOutcome.FAILED for check in checks)
+        diagnoses: tuple[Diagnosis, ...] = ()
+        if self.diagnostician is not None and status is SubmissionStatus.GRADED and failed:
+            diagnoses = self.diagnostician.diagnose(exercise, result, self.seed)
+        return replace(
+            blank,
+            status=status,
+            message=message,
+            checks=checks,
+            diagnoses=diagnoses,
+            notes=(*blank.notes, *(f"{remark} (stepped over)" for remark in result.remarks)),
+            output=result.output,
+            seconds=result.seconds,
+        )
+
+    def _unchecked(self, blank: ResultRecord, exercise: Exercise, status: SubmissionStatus, message: str) -> ResultRecord:
+        checks = _not_run(exercise, JobResult(), _NOT_RUN.format(why=status.value))
+        return replace(blank, status=status, message=message, checks=checks)
+
+
+def _stub(exercise: Exercise) -> Stub | None:
+    return read_stub(exercise.stub_path) if exercise.stub_path.is_file() else None
+
+
+def _not_run(exercise: Exercise, result: JobResult, message: str) -> tuple[CheckRecord, ...]:
+    """A record without points for every check that left none."""
+    recorded = {check.name for check in result.checks}
+    return tuple(
+        CheckRecord(check.name, check.title, CheckOutcome.SKIPPED, 0.0, check.points, check.visible, message)
+        for check in read_checks_index(exercise.checks_path)
+        if check.name not in recorded
+    )
+
+
+def _status(result: JobResult, submission: Submission) -> tuple[SubmissionStatus, str]:
+    """What became of a submission whose checks ran."""
+    outcomes = {check.outcome for check in result.checks}
+    if result.out_of_time:
+        return SubmissionStatus.TIMED_OUT, OUT_OF_TIME
+    if CheckOutcome.ERROR in outcomes:
+        broken = next(check for check in result.checks if check.outcome is CheckOutcome.ERROR)
+        return SubmissionStatus.GRADER_ERROR, f"{broken.name}: {broken.message}"
+    if outcomes and outcomes <= {CheckOutcome.TIMEOUT, CheckOutcome.SKIPPED}:
+        return SubmissionStatus.TIMED_OUT, result.checks[0].message
+    if outcomes and outcomes <= {CheckOutcome.CRASHED, CheckOutcome.SKIPPED}:
+        return SubmissionStatus.CRASHED, result.checks[0].message
+    if submission.syntax_errors and CheckOutcome.PASSED not in outcomes:
+        return SubmissionStatus.SYNTAX_ERROR, str(submission.syntax_errors[0])
+    return SubmissionStatus.GRADED, ""
