@@ -10,6 +10,8 @@ from typing import Any
 
 from grader.checking.outcome import SubmissionStatus
 
+MAX_CELLS = 2000
+
 _GRADE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _LOOKS_LIKE = (
     (b"%PDF", "a PDF"),
@@ -64,6 +66,8 @@ def notebook_cells(data: bytes) -> tuple[list[RawCell], list[str]]:
         raise _unreadable(f"it is in the old notebook format of IPython (version 3 or earlier). {_SAVE_AGAIN}")
     if not isinstance(notebook.get("cells"), list):
         raise _unreadable(f"it is JSON, but has no list of cells. {_SAVE_AGAIN}")
+    if len(notebook["cells"]) > MAX_CELLS:
+        raise _unreadable(f"it has {len(notebook['cells']):,} cells; at most {MAX_CELLS:,} are read")
     cells: list[RawCell] = []
     problems: Counter[str] = Counter()
     for number, raw in enumerate(notebook["cells"], start=1):

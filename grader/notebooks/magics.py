@@ -83,7 +83,7 @@ def _parse(source: str) -> ast.Module:
 
 def _line(source: str, number: int) -> str:
     lines = source.split("\n")
-    return lines[number - 1].strip()[:200] if 0 < number <= len(lines) else ""
+    return lines[number - 1].strip()[:120] if 0 < number <= len(lines) else ""
 
 
 def _statement_starts(lines: list[str]) -> Iterator[int]:

@@ -102,7 +102,7 @@ class CrossAttention(nn.Module):
         v = self.v_proj(context).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)  # (batch, heads, keys, head width)
 
         # weights = softmax, over the visible keys, of the dot products divided by sqrt(head width)
-        scores = q / math.sqrt(q.shape[-1]) @ k.transpose(-2, -1)  # (batch, heads, queries, keys)
+        scores = q / math.sqrt(q.shape[-1]) @ k.transpose(2, 3)  # (batch, heads, queries, keys)
         hidden = hidden[:, None, None, :]  # (batch, 1, 1, keys)
         weights = torch.softmax(scores.masked_fill(hidden, -torch.inf), dim=-1)
         weights = weights.masked_fill(hidden, 0)  # a sample without any visible key: 0 instead of 0/0 = NaN

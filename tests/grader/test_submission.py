@@ -344,6 +344,7 @@ UNREADABLE = SubmissionStatus.UNREADABLE
         (notebook(), SubmissionStatus.NO_CODE, "no code of yours"),
         (notebook(cell("text", kind="markdown"), cell(" \n ")), SubmissionStatus.NO_CODE, "no code of yours"),
         (notebook(cell(VISIBLE, "v", "gl")), SubmissionStatus.NO_CODE, "no code of yours"),
+        (b'{"cells": [' + b"0," * 2000 + b"0]}", UNREADABLE, "2,001 cells"),
         (notebook(cell("x = 1\n" * MAX_CODE_CHARACTERS)), UNREADABLE, "characters of code"),
         (GOOD + b" " * (8 * 1024 * 1024), UNREADABLE, "larger than the 8 MiB"),
     ],

@@ -128,7 +128,8 @@ def test_dot_products_are_divided_by_the_square_root_of_the_key_width(student, s
     """Dot products are divided by the square root of the key width, or multiplied by the scale that is given."""
     rng = np.random.default_rng(draw)
     queries, keys, key_width, value_width = sizes
-    query, key, value = normal(rng, queries, key_width), normal(rng, keys, key_width), normal(rng, keys, value_width)
+    query = normal(rng, 2, queries, key_width)
+    key, value = normal(rng, 2, keys, key_width), normal(rng, 2, keys, value_width)
     for scale, cause in (
         (None, "by default the scores are the dot products divided by the square root of the keys' width"),
         (1.7, "a scale that is given replaces the default"),
@@ -136,10 +137,15 @@ def test_dot_products_are_divided_by_the_square_root_of_the_key_width(student, s
     ):
         output, weights = attend(student, query, key, value, scale=scale)
         factor = key_width**-0.5 if scale is None else scale
-        expected_output, expected_weights = attend_by_loops(query, key, value, factor)
         case = f"{queries} queries, {keys} keys, key width {key_width}, value width {value_width}, scale {scale}"
-        assert_close(weights, expected_weights, rtol=1e-9, atol=1e-12, what=f"weights ({case})", cause=cause)
-        assert_close(output, expected_output, rtol=1e-9, atol=1e-12, what=f"output ({case})", cause=cause)
+        assert_shape(weights, (2, queries, keys), what=f"weights ({case})")
+        assert_shape(output, (2, queries, value_width), what=f"output ({case})")
+        for b in range(2):
+            expected_output, expected_weights = attend_by_loops(query[b], key[b], value[b], factor)
+            assert_close(
+                weights[b], expected_weights, rtol=1e-9, atol=1e-12, what=f"weights[{b}] ({case})", cause=cause
+            )
+            assert_close(output[b], expected_output, rtol=1e-9, atol=1e-12, what=f"output[{b}] ({case})", cause=cause)
 
 
 @points(1)

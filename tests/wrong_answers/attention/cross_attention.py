@@ -272,3 +272,7 @@ class CrossAttention(nn.Module):
 """,
     ),
 ]
+
+equivalent_mutants = {
+    "0 -> 1 in `context = context.masked_fill": "Padding gets weight 0, so that any finite number may stand in for it.",
+}

@@ -200,7 +200,7 @@ def lr_trace(model, schedule, x, y, *, batch_size, epochs):
     ),
     WrongAnswer(
         id="ready-made",
-        title="Keras's own ExponentialDecay does the work",
+        title="the library's own ExponentialDecay does the work",
         explanation=(
             "The rates are right, but the decay comes from the library's schedule, which this exercise asks you to "
             "write. Its formula is one line: start from the worked example's table."
@@ -209,7 +209,7 @@ def lr_trace(model, schedule, x, y, *, batch_size, epochs):
         swap=(
             (
                 "        decayed = self.initial_learning_rate * self.decay_rate**decays\n",
-                "        library = keras.optimizers.schedules.ExponentialDecay(\n"
+                "        library = tf.keras.optimizers.schedules.ExponentialDecay(\n"
                 "            self.initial_learning_rate, self.decay_steps, self.decay_rate, self.staircase\n"
                 "        )\n"
                 "        decayed = library(tf.maximum(step - self.warmup_steps, 0.0))\n",
@@ -217,6 +217,13 @@ def lr_trace(model, schedule, x, y, *, batch_size, epochs):
         ),
     ),
 ]
+
+equivalent_mutants = {
+    "1 -> 2 in `ramp = self.initial_learning_rate * step / max(self.warmup_steps, 1)`": (
+        "the divisor differs only for warmup_steps <= 1, where the ramp is used at step 0 at most, and 0 / 2 is 0 too"
+    ),
+    "0 -> 1 in `model.fit(": "verbose: the progress bar is printed, which no check may look at",
+}
 
 alternatives = [
     Alternative(
