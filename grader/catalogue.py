@@ -68,7 +68,9 @@ def apply_change(entry: WrongAnswer | Alternative, reference_source: str) -> str
     for old, new in entry.swap:
         count = source.count(old)
         if count != 1:
-            raise CatalogueError(f"{entry.id}: the text {old!r} occurs {count} times in the reference; it must occur once")
+            raise CatalogueError(
+                f"{entry.id}: the text {old!r} occurs {count} times in the reference; it must occur once"
+            )
         source = source.replace(old, new)
     return source
 
@@ -89,7 +91,8 @@ def load_catalogue(path: Path) -> Catalogue:
         tuple(getattr(module, "alternatives", ())),
         dict(getattr(module, "equivalent_mutants", {})),
     )
-    ids = [entry.id for entry in (*catalogue.wrong_answers, *catalogue.alternatives)]
+    entries: list[WrongAnswer | Alternative] = [*catalogue.wrong_answers, *catalogue.alternatives]
+    ids = [entry.id for entry in entries]
     repeated = sorted({identifier for identifier in ids if ids.count(identifier) > 1})
     if repeated:
         raise CatalogueError(f"{path}: ids used twice: {', '.join(repeated)}")

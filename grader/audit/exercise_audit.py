@@ -40,7 +40,11 @@ def _full_marks(result: JobResult) -> list[str]:
     """Why a result is not full marks; empty when it is."""
     if result.problem:
         return [result.problem]
-    return [f"{check.name}: {check.outcome.value}: {check.message}" for check in result.checks if check.outcome is not CheckOutcome.PASSED]
+    return [
+        f"{check.name}: {check.outcome.value}: {check.message}"
+        for check in result.checks
+        if check.outcome is not CheckOutcome.PASSED
+    ]
 
 
 def stub_cells(path: Path) -> tuple[str, ...]:
@@ -60,7 +64,9 @@ class Auditor:
     def __init__(self, engine: LocalEngine, executor: Executor, seeds: int) -> None:
         self.engine, self.executor, self.seeds = engine, executor, range(seeds)
 
-    def _submit(self, exercise: Exercise, source: str | tuple[str, ...], seed: int, stop: bool = False) -> Future[JobResult]:
+    def _submit(
+        self, exercise: Exercise, source: str | tuple[str, ...], seed: int, stop: bool = False
+    ) -> Future[JobResult]:
         cells = (source,) if isinstance(source, str) else source
         return self.executor.submit(self.engine.run, Job(exercise, cells, seed=seed, stop_at_first=stop))
 
@@ -105,7 +111,9 @@ class Auditor:
         known = {entry.id for entry in catalogue.wrong_answers}
         audit.gaps += [f"@catches names {name!r}, which is not catalogued" for name in sorted(caught.keys() - known)]
         if len(catalogue.wrong_answers) < MINIMUM_WRONG_ANSWERS:
-            audit.gaps.append(f"{len(catalogue.wrong_answers)} wrong answers; at least {MINIMUM_WRONG_ANSWERS} are needed")
+            audit.gaps.append(
+                f"{len(catalogue.wrong_answers)} wrong answers; at least {MINIMUM_WRONG_ANSWERS} are needed"
+            )
         if len(catalogue.alternatives) < MINIMUM_ALTERNATIVES:
             audit.gaps.append(f"{len(catalogue.alternatives)} alternatives; at least {MINIMUM_ALTERNATIVES} are needed")
 
@@ -124,7 +132,9 @@ class Auditor:
         ]
         audit.gaps += [f"the stub, when run: {remark}" for remark in result.remarks]
 
-    def _audit_alternatives(self, exercise: Exercise, reference: str, catalogue: Catalogue, audit: ExerciseAudit) -> None:
+    def _audit_alternatives(
+        self, exercise: Exercise, reference: str, catalogue: Catalogue, audit: ExerciseAudit
+    ) -> None:
         audit.alternatives = len(catalogue.alternatives)
         jobs = {}
         for entry in catalogue.alternatives:
@@ -139,7 +149,9 @@ class Auditor:
             audit.gaps += reasons[:1]
             audit.accepted += not reasons
 
-    def _audit_wrong_answers(self, exercise: Exercise, reference: str, catalogue: Catalogue, audit: ExerciseAudit) -> None:
+    def _audit_wrong_answers(
+        self, exercise: Exercise, reference: str, catalogue: Catalogue, audit: ExerciseAudit
+    ) -> None:
         audit.wrong_answers = len(catalogue.wrong_answers)
         jobs: list[tuple[WrongAnswer, list[Future[JobResult]]]] = []
         for entry in catalogue.wrong_answers:
@@ -150,7 +162,11 @@ class Auditor:
                 continue
             jobs.append((entry, [self._submit(exercise, source, seed) for seed in self.seeds]))
         for entry, runs in jobs:
-            reasons = [reason for seed, run in zip(self.seeds, runs, strict=True) if (reason := _accepts(entry, seed, run.result()))]
+            reasons = [
+                reason
+                for seed, run in zip(self.seeds, runs, strict=True)
+                if (reason := _accepts(entry, seed, run.result()))
+            ]
             audit.gaps += reasons[:1]
             audit.rejected += not reasons
 

@@ -122,7 +122,9 @@ def mutants(source: str) -> list[Mutant]:
     quiet: set[int] = set()
     for node in ast.walk(tree):
         silent = [node.exc] if isinstance(node, ast.Raise) and node.exc else []
-        silent += [part for part in (getattr(node, "annotation", None), getattr(node, "returns", None)) if part is not None]
+        silent += [
+            part for part in (getattr(node, "annotation", None), getattr(node, "returns", None)) if part is not None
+        ]
         for part in silent:
             quiet.update(id(inner) for inner in ast.walk(part))
     found = []
@@ -132,5 +134,7 @@ def mutants(source: str) -> list[Mutant]:
         for change, edit in _edits(node):
             mutated = _Replace(position, edit).visit(copy.deepcopy(tree))
             line = text[node.lineno - 1].strip()  # type: ignore[attr-defined]
-            found.append(Mutant(f"line {node.lineno}: {change} in `{line}`", ast.unparse(ast.fix_missing_locations(mutated))))  # type: ignore[attr-defined]
+            found.append(
+                Mutant(f"line {node.lineno}: {change} in `{line}`", ast.unparse(ast.fix_missing_locations(mutated)))
+            )  # type: ignore[attr-defined]
     return found

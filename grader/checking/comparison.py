@@ -63,11 +63,13 @@ def _number(value: Any) -> str:
 def assert_shape(actual: Any, shape: tuple[int, ...], *, what: str = "result", cause: str = "") -> None:
     """Fail unless `actual` is an array or tensor of exactly that shape."""
     try:
-        found = tuple(getattr(actual, "shape", None) if hasattr(actual, "shape") else to_array(actual).shape)
+        found = tuple(actual.shape if hasattr(actual, "shape") else to_array(actual).shape)
     except (TypeError, ValueError):
         raise Mismatch(f"The {what} should be an array; it is {describe_value(actual)}.", cause=cause) from None
     if found != tuple(shape):
-        raise Mismatch(f"The {what} has shape {found}; it should be {tuple(shape)}.", str(tuple(shape)), str(found), cause)
+        raise Mismatch(
+            f"The {what} has shape {found}; it should be {tuple(shape)}.", str(tuple(shape)), str(found), cause
+        )
 
 
 def assert_dtype(actual: Any, *names: str, what: str = "result", cause: str = "") -> None:
@@ -101,7 +103,10 @@ def assert_close(
         raise Mismatch(f"The {what} should be numbers; it is {describe_value(actual)}.", cause=cause)
     if found.shape != wanted.shape:
         raise Mismatch(
-            f"The {what} has shape {found.shape}; it should be {wanted.shape}.", str(wanted.shape), str(found.shape), cause
+            f"The {what} has shape {found.shape}; it should be {wanted.shape}.",
+            str(wanted.shape),
+            str(found.shape),
+            cause,
         )
     default_rtol, default_atol = _default_tolerance(actual, expected)
     relative = default_rtol if rtol is None else rtol
@@ -129,7 +134,10 @@ def assert_equal(actual: Any, expected: Any, *, what: str = "result", cause: str
     if isinstance(expected, dict):
         if not isinstance(actual, dict):
             raise Mismatch(f"The {what} should be a dict; it is {describe_value(actual)}.", cause=cause)
-        missing, extra = sorted(map(str, expected.keys() - actual.keys())), sorted(map(str, actual.keys() - expected.keys()))
+        missing, extra = (
+            sorted(map(str, expected.keys() - actual.keys())),
+            sorted(map(str, actual.keys() - expected.keys())),
+        )
         if missing or extra:
             parts = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} too many"] * bool(extra)
             raise Mismatch(f"The {what} {' and '.join(parts)}.", cause=cause)
@@ -190,5 +198,3 @@ def raises(*classes: type[BaseException] | str, what: str = "this call") -> Iter
         caught.error = error
     else:
         raise Mismatch(f"{what} should raise {wanted}; it returned without an error.", wanted, "no error")
-
-

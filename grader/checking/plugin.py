@@ -181,7 +181,9 @@ def _message_of(error: BaseException) -> str:
     notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("Falsifying example")]
     text = str(error).strip() or type(error).__name__
     if notes:
-        arguments = [line.strip() for line in notes[0].splitlines()[1:-1] if "student=" not in line and "rng=" not in line]
+        arguments = [
+            line.strip() for line in notes[0].splitlines()[1:-1] if "student=" not in line and "rng=" not in line
+        ]
         text += "\nSmallest example found: " + " ".join(arguments).rstrip(",")
     return text
 
@@ -200,4 +202,4 @@ def _configure_hypothesis(seed: int) -> None:
         suppress_health_check=list(HealthCheck),
     )
     settings.load_profile("course")
-    core.global_force_seed = seed
+    core.global_force_seed = seed  # type: ignore[assignment]  # hypothesis declares the None it starts with

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import socket
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -26,7 +27,28 @@ from grader.checking.record import CheckRecord
 from grader.sandbox import wire
 from grader.sandbox.proxy import Session, SocketTransport, StudentCrashed, StudentTimeout
 
-_PYTEST_ARGUMENTS = ["-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:faulthandler", "--import-mode=importlib"]
+# Without: caching, the terminal (results travel as records), and two plugins that run the garbage collector at the end.
+_WITHOUT = (
+    "cacheprovider",
+    "terminal",
+    "faulthandler",
+    "unraisableexception",
+    "threadexception",
+    "junitxml",
+    "pastebin",
+)
+_PYTEST_ARGUMENTS = [*(part for name in _WITHOUT for part in ("-p", f"no:{name}")), "--import-mode=importlib"]
+_WARM_UP_CHECK = '''
+from hypothesis import given, strategies as st
+from grader.checking import assert_close, points
+
+
+@points(1)
+@given(number=st.integers(0, 3))
+def test_nothing(student, number):
+    """Nothing."""
+    assert_close(number, number)
+'''
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,14 @@ def run_checks(checks_path: Path, plugin: CheckPlugin) -> CheckRun:
         problem = f"The checks did not run (pytest ended with {code!r})."
     output = "".join(plugin.session.output)
     return CheckRun(tuple(plugin.results), plugin.traces, tuple(plugin.remarks), output, problem)
+
+
+def warm_up() -> None:
+    """Run one check that does nothing, so that what pytest and hypothesis load on first use is loaded before a fork."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "test_warm_up.py"
+        path.write_text(_WARM_UP_CHECK)
+        run_checks(path, CheckPlugin(session=Session(), load=lambda _: [], explain_end=str))
 
 
 def _plain(record: CheckRecord) -> dict[str, Any]:

@@ -25,7 +25,9 @@ from grader.grading.submission_grading import Grader
 
 YOURSELF = "you"
 UNCONFINED = "This machine cannot confine your code, so it runs with your own rights. Fine for your own work."
-NOTHING_CHANGED = "No notebook in exercises/ has been changed yet. Open one in Jupyter, write your answer, save, and check again."
+NOTHING_CHANGED = (
+    "No notebook in exercises/ has been changed yet. Open one in Jupyter, write your answer, save, and check again."
+)
 MARKS = {
     CheckOutcome.PASSED: ("✓", "green"),
     CheckOutcome.FAILED: ("✗", "red"),
@@ -96,7 +98,9 @@ def _targets(course: Course, target: str | None) -> Iterator[tuple[Exercise, Pat
         return
     exercise = course.exercise(target)
     if not exercise.stub_path.is_file():
-        raise CourseError(f"{exercise.stub_path}: the notebook is missing; get it back with `course build {exercise.id}`")
+        raise CourseError(
+            f"{exercise.stub_path}: the notebook is missing; get it back with `course build {exercise.id}`"
+        )
     yield exercise, exercise.stub_path
 
 
@@ -123,7 +127,9 @@ def _check_once(grader: Grader, targets: Sequence[tuple[Exercise, Path]], consol
             show_record(console, exercise, records[-1])
     if as_json:
         print(json.dumps([record.to_dict() for record in records], indent=1))
-    complete = all(record.status is SubmissionStatus.GRADED and record.points == record.max_points for record in records)
+    complete = all(
+        record.status is SubmissionStatus.GRADED and record.points == record.max_points for record in records
+    )
     return 0 if complete else 1
 
 
@@ -148,14 +154,18 @@ def show_record(console: Console, exercise: Exercise, record: ResultRecord) -> N
         console.print(Panel(_explanation(first), title="first to fix", title_align="left", border_style="red"))
         console.print(_diagnosis(record))
     if record.notes:
-        console.print(Text("Notes on reading the notebook:\n" + "\n".join(f"  {note}" for note in record.notes), style="dim"))
+        console.print(
+            Text("Notes on reading the notebook:\n" + "\n".join(f"  {note}" for note in record.notes), style="dim")
+        )
     if record.output.strip():
         lines = record.output.strip().splitlines()
         shown = "\n".join(lines[:8]) + (f"\n… {len(lines) - 8} more lines" if len(lines) > 8 else "")
         console.print(Panel(Text(shown), title="your code printed", title_align="left", border_style="dim"))
     console.print(Text(f"{record.points:g} of {record.max_points:g} points, {record.seconds:.2f} s", style="bold"))
     if exercise.written_points:
-        console.print(Text(f"The written answer ({exercise.written_points:g} points) is read by a person.", style="dim"))
+        console.print(
+            Text(f"The written answer ({exercise.written_points:g} points) is read by a person.", style="dim")
+        )
 
 
 def _explanation(check: CheckRecord) -> Text:

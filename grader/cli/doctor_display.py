@@ -42,7 +42,10 @@ class Finding:
 
 
 _PROTECTIONS = {
-    Protection.FILES: ("no file but the libraries and its own folder can be read or written", "needs Landlock, Linux 5.13+"),
+    Protection.FILES: (
+        "no file but the libraries and its own folder can be read or written",
+        "needs Landlock, Linux 5.13+",
+    ),
     Protection.NETWORK: ("no socket of any kind", "needs seccomp on x86_64 or aarch64 Linux"),
     Protection.PROCESSES: ("no new process or program", "needs seccomp on x86_64 or aarch64 Linux"),
     Protection.SIGNALS: ("no signal to another process", "needs seccomp on x86_64 or aarch64 Linux"),
@@ -139,30 +142,42 @@ def _try_out(course: Course) -> Finding:
             "output_bytes": 1000,
             "allow_degraded": list(course.allow_degraded),
         }
-        attempt = f"try:\n    open({str(course.root / 'course.toml')!r}).read()\n    secret = True\nexcept OSError:\n    secret = False"
+        manifest = str(course.root / "course.toml")
+        attempt = f"try:\n    open({manifest!r}).read()\n    secret = True\nexcept OSError:\n    secret = False"
         try:
             channel = server.fork(settings).channel
             greeting = wire.unpack(wire.receive_message(channel, 20))
             if "refused" in greeting:
-                return Finding("trial of the sandbox", Verdict.MISSING, greeting["refused"], "see the protections above")
+                return Finding(
+                    "trial of the sandbox", Verdict.MISSING, greeting["refused"], "see the protections above"
+                )
             wire.send_message(channel, wire.pack({"op": "load", "cells": [attempt], "forbidden": [], "seed": 0}))
             wire.unpack(wire.receive_message(channel, 20))
             wire.send_message(channel, wire.pack({"op": "get", "name": "secret"}))
             could_read = wire.unpack(wire.receive_message(channel, 20))["value"]
         except (ForkServerError, wire.ConnectionClosed, TimeoutError) as error:
-            return Finding("trial of the sandbox", Verdict.MISSING, str(error), "report this with the output of `course doctor`")
+            return Finding(
+                "trial of the sandbox", Verdict.MISSING, str(error), "report this with the output of `course doctor`"
+            )
         finally:
             server.close()
     if could_read:
         fix = "move the course out of the folders that Python itself lives in"
         return Finding("trial of the sandbox", Verdict.MISSING, "a confined process could read the course's files", fix)
-    return Finding("trial of the sandbox", Verdict.GOOD, "a confined process started and could not read the course's files")
+    return Finding(
+        "trial of the sandbox", Verdict.GOOD, "a confined process started and could not read the course's files"
+    )
 
 
 def _disk() -> Finding:
     free = shutil.disk_usage(tempfile.gettempdir()).free / 2**30
     verdict = Verdict.GOOD if free >= MIN_FREE_GIGABYTES else Verdict.MISSING
-    return Finding("temporary space", verdict, f"{free:.1f} GB in {tempfile.gettempdir()}", "" if free >= MIN_FREE_GIGABYTES else "free some space or set TMPDIR")
+    return Finding(
+        "temporary space",
+        verdict,
+        f"{free:.1f} GB in {tempfile.gettempdir()}",
+        "" if free >= MIN_FREE_GIGABYTES else "free some space or set TMPDIR",
+    )
 
 
 def _show(console: Console, findings: list[Finding]) -> None:
@@ -177,4 +192,6 @@ def _show(console: Console, findings: list[Finding]) -> None:
         table.add_row(finding.name, Text(finding.verdict.value, style=styles[finding.verdict]), detail)
     console.print(table)
     ready = not any(finding.verdict is Verdict.MISSING for finding in findings)
-    console.print("This machine can grade other people's work." if ready else "This machine cannot grade other people's work yet.")
+    console.print(
+        "This machine can grade other people's work." if ready else "This machine cannot grade other people's work yet."
+    )

@@ -112,7 +112,8 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
         if len(diagnosed) > 15:
             console.print(f"  … and {len(diagnosed) - 15} more in the report.")
     odd = [
-        f"  {record.student} · {record.exercise or record.source}: {record.status.value}: {record.message.splitlines()[0]}"
+        f"  {record.student} · {record.exercise or record.source}: {record.status.value}: "
+        + record.message.partition("\n")[0]
         for record in result.records
         if record.status in (SubmissionStatus.REFUSED, SubmissionStatus.DUPLICATE, SubmissionStatus.GRADER_ERROR)
     ]

@@ -41,7 +41,11 @@ def verify_and_show(ids: Sequence[str], *, seeds: int, with_mutants: bool, as_js
                 progress.advance(task)
     problems = [f"{path}: not up to date; run `course build`" for path in stale]
     if as_json:
-        print(json.dumps({"exercises": [asdict(audit) for audit in audits], "stale": [str(path) for path in stale]}, indent=1))
+        print(
+            json.dumps(
+                {"exercises": [asdict(audit) for audit in audits], "stale": [str(path) for path in stale]}, indent=1
+            )
+        )
     else:
         _show(Console(), audits, problems, with_mutants)
     return 1 if problems or any(audit.gaps for audit in audits) else 0
@@ -49,7 +53,15 @@ def verify_and_show(ids: Sequence[str], *, seeds: int, with_mutants: bool, as_js
 
 def _show(console: Console, audits: list[ExerciseAudit], problems: list[str], with_mutants: bool) -> None:
     table = Table(title="course verify", title_justify="left")
-    for heading in ("exercise", "checks", "wrong answers rejected", "alternatives accepted", "mutants caught", "seconds", "gaps"):
+    for heading in (
+        "exercise",
+        "checks",
+        "wrong answers rejected",
+        "alternatives accepted",
+        "mutants caught",
+        "seconds",
+        "gaps",
+    ):
         table.add_column(heading, justify="left" if heading == "exercise" else "right")
     for audit in audits:
         table.add_row(

@@ -31,7 +31,7 @@ from grader.gradebook.wording import (
     format_points,
 )
 
-LARGEST_NOTEBOOK = 20_000_000  # bytes
+LARGEST_NOTEBOOK = 10_000_000  # bytes
 MOST_CELLS = 1_000
 OUTPUT_LIMIT = 4_000
 

@@ -16,10 +16,10 @@ _GAP = "\u200b"  # zero-width space
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _IMAGE = re.compile(r"!(?=\[)")
 _LINK = re.compile(r"\](?=\s*[(:])(?!\(https?://)")
-_FENCE = re.compile(r"^(?P<fence>[\s>*+\-\d.)]*(?:`{3,}|~{3,}))(?P<info>[^\n]*)$", re.MULTILINE)
+_FENCE = re.compile(r"^(?P<fence>[ \t>*+\-\d.)]*(?:`{3,}|~{3,}))(?P<info>[^\n]*)$", re.MULTILINE)
 _PLAIN_LANGUAGE = re.compile(r"\s*(?!mermaid)[A-Za-z0-9+#_-]*\s*", re.IGNORECASE)
 _ACTIVE_MATHEMATICS = re.compile(r"\\(?=(?:href|url|require|style|class|cssId|unicode|data)(?![A-Za-z]))")
-_ATTACHED_IMAGE = re.compile(rf"!{_GAP}(\[[^\]\n]*)\]{_GAP}\(attachment:([A-Za-z0-9._-]+)\)")
+_ATTACHED_IMAGE = re.compile(rf"!{_GAP}(\[[^\]\n]{{0,200}})\]{_GAP}\(attachment:([A-Za-z0-9._-]{{1,200}})\)")
 _IMAGE_TYPES = ("image/png", "image/jpeg", "image/gif")
 
 

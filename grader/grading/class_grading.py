@@ -57,7 +57,9 @@ class ClassResult:
     notes: list[str] = field(default_factory=list)
 
 
-def grade_class(run: ClassRun, on_start: Callable[[int], None] | None = None, on_result: Progress | None = None) -> ClassResult:
+def grade_class(
+    run: ClassRun, on_start: Callable[[int], None] | None = None, on_result: Progress | None = None
+) -> ClassResult:
     """Grade all submissions and write every report.
 
     `on_start` is told the number of submissions, `on_result` every record and whether it came from the journal. Raises
@@ -144,7 +146,9 @@ def _in_parallel(
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _grade_safely(grader: Grader, exercise: Exercise, entry: CollectedSubmission, submission: Submission) -> ResultRecord:
+def _grade_safely(
+    grader: Grader, exercise: Exercise, entry: CollectedSubmission, submission: Submission
+) -> ResultRecord:
     """A fault of ours on one submission must not cost the others their grades."""
     try:
         return grader.grade(exercise, entry, submission)

@@ -75,7 +75,7 @@ def exercise_of(stem: str, exercises: Sequence[Exercise], topic: str = "") -> Ex
         plain = plain.removesuffix(suffix)
     candidates = [exercise for exercise in exercises if exercise.slug.casefold() == plain]
     in_topic = [exercise for exercise in candidates if exercise.topic == topic]
-    return (in_topic or candidates or [None])[0]
+    return next(iter(in_topic or candidates), None)
 
 
 def _split_flat(stem: str, exercises: Sequence[Exercise]) -> tuple[str, Exercise] | None:
@@ -107,15 +107,17 @@ def _from_folder(folder: Path, exercises: Sequence[Exercise]) -> Iterator[Collec
         for name in folders:
             if os.path.islink(os.path.join(parent, name)):
                 relative = os.path.relpath(os.path.join(parent, name), folder)
-                yield _refused(_shown(relative.split(os.sep)[0]), "", _shown(relative), REFUSED_LINK.format(name=_shown(name)))
+                yield _refused(
+                    _shown(relative.split(os.sep)[0]), "", _shown(relative), REFUSED_LINK.format(name=_shown(name))
+                )
         for name in sorted(files):
             path = Path(parent) / name
-            relative = path.relative_to(folder)
-            found = _located(relative.parts, exercises) if name.lower().endswith(".ipynb") else None
+            below = path.relative_to(folder)
+            found = _located(below.parts, exercises) if name.lower().endswith(".ipynb") else None
             if found is None:
                 continue
             student, exercise = found
-            shown = _shown(relative.as_posix())
+            shown = _shown(below.as_posix())
             if not stat.S_ISREG(path.lstat().st_mode):
                 yield _refused(_shown(student), exercise.id, shown, REFUSED_LINK.format(name=shown))
                 continue
@@ -138,11 +140,17 @@ def _from_zip(archive: Path, exercises: Sequence[Exercise]) -> Iterator[Collecte
                 if ".." in parts or name.startswith("/") or stat.S_ISLNK(entry.external_attr >> 16):
                     exercise = exercise_of(PurePosixPath(parts[-1]).stem, exercises)
                     reason = REFUSED_NAME.format(name=_shown(name), reason="it points outside the archive")
-                    yield _refused(_shown("/".join(parts[:-2]) or name), exercise.id if exercise else "", _shown(name), reason)
+                    yield _refused(
+                        _shown("/".join(parts[:-2]) or name), exercise.id if exercise else "", _shown(name), reason
+                    )
                 elif found is not None and entry.file_size > MAX_FILE_BYTES:
-                    message = f"The notebook takes {entry.file_size >> 20} MB; at most {MAX_FILE_BYTES >> 20} MB are read."
+                    message = (
+                        f"The notebook takes {entry.file_size >> 20} MB; at most {MAX_FILE_BYTES >> 20} MB are read."
+                    )
                     status = SubmissionStatus.UNREADABLE
-                    yield CollectedSubmission(_shown(found[0]), found[1].id, _shown(name), status=status, message=message)
+                    yield CollectedSubmission(
+                        _shown(found[0]), found[1].id, _shown(name), status=status, message=message
+                    )
                 elif found is not None:
                     yield _judged(*found, _shown(name), data=bundle.read(entry))
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
@@ -194,7 +202,10 @@ def collect(place: Path, exercises: Sequence[Exercise]) -> list[CollectedSubmiss
             f"{place}: no notebook of this course was found. Expected <student>/<topic>/<exercise>.ipynb "
             f"(for example {names}), <student>/<exercise>.ipynb, or <student>_<exercise>.ipynb."
         )
-    ordered = sorted(found, key=lambda entry: (entry.student.casefold(), entry.student, entry.exercise, len(entry.source), entry.source))
+    ordered = sorted(
+        found,
+        key=lambda entry: (entry.student.casefold(), entry.student, entry.exercise, len(entry.source), entry.source),
+    )
     return _with_missing(_without_duplicates(ordered), exercises)
 
 

@@ -93,7 +93,9 @@ class Grader:
             seconds=result.seconds,
         )
 
-    def _unchecked(self, blank: ResultRecord, exercise: Exercise, status: SubmissionStatus, message: str) -> ResultRecord:
+    def _unchecked(
+        self, blank: ResultRecord, exercise: Exercise, status: SubmissionStatus, message: str
+    ) -> ResultRecord:
         checks = _not_run(exercise, JobResult(), _NOT_RUN.format(why=status.value))
         return replace(blank, status=status, message=message, checks=checks)
 

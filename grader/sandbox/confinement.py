@@ -75,7 +75,9 @@ _SYSTEM_PATHS = (
 def readable_paths() -> list[str]:
     """What a student's process may read: the interpreter, the installed libraries and a few system files."""
     candidates = [*_SYSTEM_PATHS, sys.prefix, sys.base_prefix, *(entry for entry in sys.path if "-packages" in entry)]
-    existing = {str(Path(path).resolve()) if path != "/proc/self" else path for path in candidates if Path(path).exists()}
+    existing = {
+        str(Path(path).resolve()) if path != "/proc/self" else path for path in candidates if Path(path).exists()
+    }
     return sorted(existing)
 
 
@@ -107,7 +109,11 @@ def available_protections() -> dict[Protection, bool]:
 def missing_protections(allow_degraded: tuple[str, ...] = ()) -> list[Protection]:
     """Protections that are missing here and not named in `allow_degraded`."""
     excused = {protection for protection in MAY_DEGRADE if protection.value in allow_degraded}
-    return [protection for protection, present in available_protections().items() if not present and protection not in excused]
+    return [
+        protection
+        for protection, present in available_protections().items()
+        if not present and protection not in excused
+    ]
 
 
 def _limit_resources(limits: ConfinementLimits) -> None:

@@ -38,7 +38,10 @@ class ForkServerError(RuntimeError):
 
 @dataclass
 class Child:
-    """One forked process and our end of its channel. `status` is its wait status once it has ended; `done` is set then."""
+    """One forked process and our end of its channel.
+
+    `status` is its wait status once it has ended; `done` is set then.
+    """
 
     process: int
     channel: socket.socket
@@ -242,5 +245,5 @@ class ForkServer:
         tail = ""
         if self._error_log.exists():
             tail = self._error_log.read_text(errors="replace")[-1500:].strip()
-        return f"the warm {self.framework} process ({self.role.value}) is gone: {self._dead or 'no answer'}\n{tail}".strip()
-
+        reason = self._dead or "no answer"
+        return f"the warm {self.framework} process ({self.role.value}) is gone: {reason}\n{tail}".strip()

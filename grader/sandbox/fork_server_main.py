@@ -45,8 +45,11 @@ def _student_child(job: dict[str, Any], channel: socket.socket, readable: list[s
     os.environ.update(PATH="/usr/bin:/bin", LANG="C.UTF-8", HOME=directory, TMPDIR=directory, MPLBACKEND="Agg")
     tempfile.tempdir = directory
     sys.argv = [""]
-    sys.path[:] = [entry for entry in sys.path if entry and not os.path.realpath(entry).startswith(course_root + os.sep)
-                   or "-packages" in entry]
+    sys.path[:] = [
+        entry
+        for entry in sys.path
+        if entry and not os.path.realpath(entry).startswith(course_root + os.sep) or "-packages" in entry
+    ]
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != course_root]
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -174,7 +177,7 @@ def main() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module("matplotlib.pyplot")
     else:
-        importlib.import_module("grader.checking.runner")
+        importlib.import_module("grader.checking.runner").warm_up()
     gc.freeze()  # keeps the collector off the libraries' objects, so that children share their memory
     Server(control, role, course_root).run()
 

@@ -42,7 +42,10 @@ class MissingName(StudentError):
 
 
 class StudentUnavailable(BaseException):
-    """The submission's process cannot answer. Not an `Exception`, so that no search for a smaller example repeats it."""
+    """The submission's process cannot answer.
+
+    Not an `Exception`, so that no search for a smaller example repeats it.
+    """
 
 
 class StudentTimeout(StudentUnavailable):
@@ -66,7 +69,9 @@ class Transport(Protocol):
 class SocketTransport:
     """A submission in another process, over a socket, within a time limit for each request."""
 
-    def __init__(self, channel: socket.socket, seconds: float, from_handle: Callable[[wire.HandleReference], Any]) -> None:
+    def __init__(
+        self, channel: socket.socket, seconds: float, from_handle: Callable[[wire.HandleReference], Any]
+    ) -> None:
         self._channel, self.seconds = channel, seconds
         self._from_handle = from_handle
 
@@ -168,7 +173,9 @@ class RemoteObject:
         return True
 
     def __iter__(self) -> Iterator[Any]:
-        items = self._session.ask({"op": "iter", "target": self, "limit": MAX_ITEMS}, f"iter({self._label})", self._label)
+        items = self._session.ask(
+            {"op": "iter", "target": self, "limit": MAX_ITEMS}, f"iter({self._label})", self._label
+        )
         return iter(items if isinstance(items, list) else [])
 
     def __repr__(self) -> str:
@@ -220,7 +227,11 @@ class Student:
         object.__setattr__(self, "_session", session)
 
     def __getattr__(self, name: str) -> Any:
-        if (name.startswith("__") and name.endswith("__")) or name.startswith("hypothesis_") or name in _HYPOTHESIS_HOOKS:
+        if (
+            (name.startswith("__") and name.endswith("__"))
+            or name.startswith("hypothesis_")
+            or name in _HYPOTHESIS_HOOKS
+        ):
             raise AttributeError(name)  # asked by Python and hypothesis, not by a check
         try:
             return self._session.ask({"op": "get", "name": name}, name, name)
@@ -251,5 +262,7 @@ class Student:
     def _missing(self, name: str) -> str:
         names = [str(item) for item in self._session.ask({"op": "names"}, "the list of names", "names")]
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f" It does define `{close[0]}`: was it renamed?" if close else " Was its cell deleted, or does it not run?"
+        hint = (
+            f" It does define `{close[0]}`: was it renamed?" if close else " Was its cell deleted, or does it not run?"
+        )
         return f"The notebook defines no `{name}`.{hint}"

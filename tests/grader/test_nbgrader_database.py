@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import CheckRecord, Diagnosis, ResultRecord
 from grader.course import Course, Exercise, Framework, Kind, Limits, Topic
 from grader.gradebook.errors import GradebookError
+from grader.gradebook.inert_markdown import inert_markdown
 from grader.gradebook.nbgrader_database import write_gradebook
 
 pytest.importorskip("nbgrader")
@@ -521,3 +523,13 @@ def test_pictures_in_an_answer_are_shown_and_nothing_else(course: Course, databa
     assert answer["attachments"] == {"a.png": {"image/png": "iVBORw0KGgo="}}
     assert "![drawing](attachment:a.png)" in answer["source"]
     assert "(attachment:b.svg)" in answer["source"] and "](attachment:b.svg)" not in answer["source"]
+
+
+@pytest.mark.parametrize(
+    "text", ["\n", "![", "]", "] ", "]\n", "<a ", "```", "> ", "\\href", "!\u200b[", "[](attachment:"]
+)
+def test_no_markdown_takes_long_to_make_harmless(text: str) -> None:
+    started = time.process_time()
+    once = inert_markdown(text * 50_000)
+    assert time.process_time() - started < 2.0
+    assert inert_markdown(once) == once, "doing it again changes nothing, so an unchanged answer is seen as unchanged"

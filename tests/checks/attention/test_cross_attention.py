@@ -19,8 +19,6 @@ from grader.checking import (
     visible,
 )
 
-LAYERS = ("q_proj", "k_proj", "v_proj", "out_proj")
-
 
 def normal(rng: np.random.Generator, *shape: int) -> Tensor:
     return torch.from_numpy(rng.standard_normal(shape))
@@ -61,7 +59,7 @@ def attend_by_loops(
 
     q, k, v = project("q_proj", query), project("k_proj", context), project("v_proj", context)
     width = q.shape[-1] // n_heads
-    visible = [j for j in range(len(context)) if context_mask is None or context_mask[j]]
+    seen = [j for j in range(len(context)) if context_mask is None or context_mask[j]]
     weights = [[torch.zeros(len(context), dtype=query.dtype) for _ in query] for _ in range(n_heads)]
     rows = []
     for i in range(len(query)):
@@ -69,10 +67,10 @@ def attend_by_loops(
         for h in range(n_heads):
             block = slice(h * width, (h + 1) * width)
             head = torch.zeros(width, dtype=query.dtype)
-            if visible:
-                exponentials = {j: torch.exp((q[i, block] * k[j, block]).sum() / width**0.5) for j in visible}
+            if seen:
+                exponentials = {j: torch.exp((q[i, block] * k[j, block]).sum() / width**0.5) for j in seen}
                 total = sum(exponentials.values())
-                for j in visible:
+                for j in seen:
                     head = head + exponentials[j] / total * v[j, block]
                     weights[h][i][j] = (exponentials[j] / total).detach()
             heads.append(head)
@@ -92,7 +90,7 @@ def test_queries_of_zero_take_the_average(student, rng):
     output, weights = student.run(attend_with_given_weights, 2, parameters, text, image, mask)
 
     share = torch.tensor([[0.25, 0.25, 0.25, 0.25], [0.5, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    assert_close(weights, share[:, None, None, :].expand(3, 2, 2, 4), rtol=1e-5, atol=1e-6, what="weights")
+    assert_close(weights, share[:, None, None, :].expand(3, 2, 2, 4), what="weight tensor")
     assert_shape(output, (3, 2, 5), what="output")
 
     def project(name: str, tokens: Tensor) -> Tensor:
@@ -101,7 +99,7 @@ def test_queries_of_zero_take_the_average(student, rng):
     for sample, average in ((0, image[0].mean(dim=0)), (1, image[1, [0, 2]].mean(dim=0))):
         expected = project("out_proj", project("v_proj", average)).expand(2, 5)
         assert_close(output[sample], expected, rtol=1e-4, atol=1e-5, what=f"output of sample {sample}")
-    assert_close(output[2], parameters["out_proj.bias"].expand(2, 5), rtol=1e-5, atol=1e-6, what="output of sample 2")
+    assert_close(output[2], parameters["out_proj.bias"].expand(2, 5), what="output of sample 2")
 
 
 def describe_module(student, q_dim, kv_dim, d_model, n_heads, query, context):
@@ -120,13 +118,14 @@ def test_four_projections_and_the_announced_shapes(student, rng):
     shapes, results = student.run(describe_module, 5, 7, 6, 3, normal(rng, 2, 4, 5), normal(rng, 2, 8, 7))
     expected_shapes = {name: list(value.shape) for name, value in random_parameters(rng, 5, 7, 6).items()}
     for name, shape in expected_shapes.items():
-        assert name in shapes, f"the module has no parameter {name}; it has {', '.join(sorted(shapes)) or 'none'}"
+        if name not in shapes:
+            raise AssertionError(f"The module has no parameter {name}; it has {', '.join(sorted(shapes)) or 'none'}.")
         assert_equal(shapes[name], shape, what=f"shape of {name}")
     for (output, weights), dtype in zip(results, ("float32", "float64"), strict=True):
         assert_shape(output, (2, 4, 5), what="output for (2, 4, 5) queries and a (2, 8, 7) context")
-        assert_shape(weights, (2, 3, 4, 8), what="weights for 3 heads, 4 queries and 8 keys")
+        assert_shape(weights, (2, 3, 4, 8), what="weight tensor for 3 heads, 4 queries and 8 keys")
         assert_dtype(output, dtype, what=f"output of a {dtype} module")
-        assert_dtype(weights, dtype, what=f"weights of a {dtype} module")
+        assert_dtype(weights, dtype, what=f"weight tensor of a {dtype} module")
 
 
 @points(1)
@@ -135,15 +134,15 @@ def test_every_text_token_shares_its_attention_among_the_image_tokens(student, r
     """Every text token shares its attention among the image tokens. (One head of width 1, where √w = 1.)"""
     query, context, parameters = normal(rng, 2, 3, 4), normal(rng, 2, 5, 6), random_parameters(rng, 4, 6, 1)
     output, weights = student.run(attend_with_given_weights, 1, parameters, query, context)
-    assert_shape(weights, (2, 1, 3, 5), what="weights")
+    assert_shape(weights, (2, 1, 3, 5), what="weight tensor")
     assert_shape(output, (2, 3, 4), what="output")
     cause = "the softmax must run over the keys, the image tokens: a text token chooses among them"
     ones = torch.ones(2, 1, 3, dtype=torch.float64)
-    assert_close(weights.sum(dim=-1), ones, rtol=1e-9, atol=1e-12, what="sum of the weights over the keys", cause=cause)
+    assert_close(weights.sum(dim=-1), ones, what="sum of the weights over the keys", cause=cause)
     for b in range(2):
         expected_output, expected_weights = attend_by_loops(1, parameters, query[b], context[b])
-        assert_close(weights[b], expected_weights, rtol=1e-9, atol=1e-12, what=f"weights of sample {b}", cause=cause)
-        assert_close(output[b], expected_output, rtol=1e-9, atol=1e-12, what=f"output of sample {b}", cause=cause)
+        assert_close(weights[b], expected_weights, what=f"weight tensor of sample {b}", cause=cause)
+        assert_close(output[b], expected_output, what=f"output of sample {b}", cause=cause)
 
 
 @points(2)
@@ -160,7 +159,7 @@ def test_every_head_scales_by_its_own_width(student, sizes, heads, draw):
     parameters = random_parameters(rng, q_dim, kv_dim, n_heads * width)
     query, context = normal(rng, 2, queries, q_dim), normal(rng, 2, keys, kv_dim)
     output, weights = student.run(attend_with_given_weights, n_heads, parameters, query, context)
-    assert_shape(weights, (2, n_heads, queries, keys), what="weights")
+    assert_shape(weights, (2, n_heads, queries, keys), what="weight tensor")
     assert_shape(output, (2, queries, q_dim), what="output")
     cause = (
         "head h uses the columns h·w to (h+1)·w − 1 of every token and divides its dot products by the square root of w"
@@ -168,8 +167,8 @@ def test_every_head_scales_by_its_own_width(student, sizes, heads, draw):
     for b in range(2):
         expected_output, expected_weights = attend_by_loops(n_heads, parameters, query[b], context[b])
         case = f"sample {b}; {n_heads} heads of width {width}, {queries} queries, {keys} keys"
-        assert_close(weights[b], expected_weights, rtol=1e-9, atol=1e-12, what=f"weights ({case})", cause=cause)
-        assert_close(output[b], expected_output, rtol=1e-9, atol=1e-12, what=f"output ({case})", cause=cause)
+        assert_close(weights[b], expected_weights, what=f"weight tensor ({case})", cause=cause)
+        assert_close(output[b], expected_output, what=f"output ({case})", cause=cause)
 
 
 @points(1)
@@ -182,7 +181,7 @@ def test_masking_an_image_token_equals_leaving_it_out(student, rng):
         mask[b, rng.permutation(6)[:visible_tokens]] = True
     context[~mask] *= 1e6
     output, weights = student.run(attend_with_given_weights, 3, parameters, query, context, mask)
-    assert_shape(weights, (3, 3, 2, 6), what="weights")
+    assert_shape(weights, (3, 3, 2, 6), what="weight tensor")
     assert_shape(output, (3, 2, 4), what="output")
     cause = "True in the mask means 'attend'; a masked token must be left out before the softmax, not after it"
     for b in range(3):
@@ -193,13 +192,11 @@ def test_masking_an_image_token_equals_leaving_it_out(student, rng):
         case = f"sample {b}, {int(mask[b].sum())} of 6 tokens visible"
         hidden = weights[b][..., ~mask[b]]
         assert_close(
-            hidden, torch.zeros_like(hidden), rtol=0, atol=0, what=f"weights of masked tokens ({case})", cause=cause
+            hidden, torch.zeros_like(hidden), rtol=0, atol=0, what=f"weight of masked tokens ({case})", cause=cause
         )
         seen = weights[b : b + 1, ..., mask[b]]
-        assert_close(
-            seen, expected_weights, rtol=1e-9, atol=1e-12, what=f"weights of visible tokens ({case})", cause=cause
-        )
-        assert_close(output[b : b + 1], expected_output, rtol=1e-9, atol=1e-12, what=f"output ({case})", cause=cause)
+        assert_close(seen, expected_weights, what=f"weight of visible tokens ({case})", cause=cause)
+        assert_close(output[b : b + 1], expected_output, what=f"output ({case})", cause=cause)
 
 
 @points(1)
@@ -211,22 +208,20 @@ def test_a_sample_without_image_tokens_gets_the_output_bias(student, rng):
     mask[0, 3] = False
     mask[1] = False
     output, weights = student.run(attend_with_given_weights, 2, parameters, query, context, mask)
-    assert_shape(weights, (3, 2, 2, 5), what="weights")
+    assert_shape(weights, (3, 2, 2, 5), what="weight tensor")
     assert_shape(output, (3, 2, 4), what="output")
     cause = "with nothing to attend to, the weights are 0 and out_proj receives 0; what it makes of that is its bias"
     nothing = torch.zeros(2, 2, 5, dtype=torch.float64)
-    assert_close(weights[1], nothing, rtol=0, atol=0, what="weights of the sample without tokens", cause=cause)
+    assert_close(weights[1], nothing, rtol=0, atol=0, what="weight tensor of the sample without tokens", cause=cause)
     bias = parameters["out_proj.bias"].expand(2, 4)
-    assert_close(output[1], bias, rtol=1e-9, atol=1e-12, what="output of the sample without tokens", cause=cause)
+    assert_close(output[1], bias, what="output of the sample without tokens", cause=cause)
     others = [0, 2]
     alone_output, alone_weights = student.run(
         attend_with_given_weights, 2, parameters, query[others], context[others], mask[others]
     )
     cause = "one sample must not influence another one of the same batch"
-    assert_close(
-        weights[others], alone_weights, rtol=1e-9, atol=1e-12, what="weights of the other samples", cause=cause
-    )
-    assert_close(output[others], alone_output, rtol=1e-9, atol=1e-12, what="output of the other samples", cause=cause)
+    assert_close(weights[others], alone_weights, what="weight tensor of the other samples", cause=cause)
+    assert_close(output[others], alone_output, what="output of the other samples", cause=cause)
 
 
 @points(1)
@@ -290,18 +285,13 @@ def test_gradients_reach_every_projection(student, rng):
             total = total + (output * direction[b]).sum()
         expected = dict(zip(leaves, torch.autograd.grad(total, list(leaves.values())), strict=True))
         assert_shape(actual["q_proj.weight"], (3, 4), what="gradient of q_proj.weight")
-        assert bool(actual["q_proj.weight"].any()), (
-            f"The gradient of q_proj.weight is exactly 0 ({case}): the queries have no say in the result. That happens "
-            "when there is a single key to choose from, for example because the image was pooled into one vector."
-        )
-        for name, gradient in expected.items():
-            assert_close(
-                actual[name],
-                gradient,
-                rtol=1e-9,
-                atol=1e-12,
-                what=f"gradient of {name} ({case})",
-                cause="NaN in the forward pass survives in the gradient, even if the result is repaired afterwards"
-                if case_mask is not None
-                else "",
+        if not actual["q_proj.weight"].any():
+            raise AssertionError(
+                f"The gradient of q_proj.weight is exactly 0 ({case}): the queries have no say in the result. That "
+                "happens when there is one key to choose from, for example because the image is pooled into one vector."
             )
+        cause = "something on the way from the inputs to the output is cut off from autograd, for example by detach()"
+        if case_mask is not None:
+            cause = "NaN in the forward pass survives in the gradient, even if the result is repaired afterwards"
+        for name, gradient in expected.items():
+            assert_close(actual[name], gradient, what=f"gradient of {name} ({case})", cause=cause)
