@@ -22,24 +22,31 @@ def run(
 ) -> None:
     """Build the notebooks in solutions/ and exercises/ from the lessons in reference/.
 
-    The same lesson always gives the same bytes, so that only what really changed is written.
+    The same lesson always gives the same bytes, so that only what really changed is written. Also finds out, where
+    checks or catalogue changed, what every catalogued mistake does under the checks, which diagnosis compares with.
     """
+    from grader.behaviours import build_behaviours
     from grader.course import load_course
     from grader.notebooks.build import build_course
 
     course = load_course()
     report = build_course(course, course.select(exercises) if exercises else None, check=check)
-    for path in report.written:
+    behaviours = build_behaviours(course, course.select(exercises or ()), check=check)
+    for path in (*report.written, *behaviours.written):
         print(f"written: {_shown(path, course)}")
     for file in report.stale:
         print(f"{file.reason.value}: {_shown(file.path, course)}")
+    for path in behaviours.stale:
+        print(f"outdated: {_shown(path, course)}")
+    stale = len(report.stale) + len(behaviours.stale)
+    unchanged = len(report.unchanged) + len(behaviours.unchanged)
     if check:
-        print(f"{len(report.stale)} not up to date, {len(report.unchanged)} up to date")
+        print(f"{stale} not up to date, {unchanged} up to date")
     else:
-        print(f"{len(report.written)} written, {len(report.unchanged)} unchanged")
-    if report.stale:
+        print(f"{len(report.written) + len(behaviours.written)} written, {unchanged} unchanged")
+    if stale:
         print("`course build` writes what is missing or outdated; delete what is orphaned")
-    if check and report.stale:
+    if check and stale:
         raise typer.Exit(1)
 
 

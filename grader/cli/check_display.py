@@ -18,7 +18,7 @@ from rich.text import Text
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import CheckRecord, ResultRecord
 from grader.course import Course, CourseError, Exercise, load_course
-from grader.diagnosis import Diagnostician
+from grader.behaviours import Diagnostician
 from grader.grading.collect import CollectedSubmission, exercise_of
 from grader.grading.engine import ConfinementUnavailable, LocalEngine
 from grader.grading.submission_grading import Grader

@@ -11,7 +11,7 @@ from pathlib import Path
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
 from grader.course import Course, Exercise, Framework
-from grader.diagnosis import Diagnostician
+from grader.behaviours import Diagnostician
 from grader.gradebook.errors import GradebookError
 from grader.grading.collect import CollectedSubmission, collect
 from grader.grading.engine import LocalEngine

@@ -9,7 +9,7 @@ from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import CheckRecord, Diagnosis, ResultRecord
 from grader.checking.runner import checks_hash, environment_versions
 from grader.course import Exercise
-from grader.diagnosis import Diagnostician
+from grader.behaviours import Diagnostician
 from grader.grading.collect import CollectedSubmission
 from grader.grading.engine import Job, JobResult, LocalEngine
 from grader.notebooks.checks_index import read_checks_index

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 _UNNAMED = "the code of this cell"
-_CODE_STUB = f'# YOUR CODE HERE\nraise NotImplementedError("write {_UNNAMED}")'
+_RAISE = 'raise NotImplementedError("write {}")'
+_CODE_STUB = f"# YOUR CODE HERE\n{_RAISE.format(_UNNAMED)}"
 _CLAIMS_STUB = '# YOUR ANSWERS HERE, one line for each claim, such as\n# claims["{claim}"] = True  # or False'
-_DEFINITION = re.compile(r"(\s*)(?:async\s+)?(?:def|class)\s+(\w+)")
+_DEFINITION = re.compile(r"(\s*)(?:async\s+)?(?:def|class)\s+(\w+)\s*[(\[:]")
 
 
 class ClearSolutionsByName(steps.ClearSolutions):
@@ -43,7 +44,7 @@ class ClearSolutionsByName(steps.ClearSolutions):
             claim = next(iter(_claims(original)), "id_of_the_claim")
             cell.source = cell.source.replace(_CODE_STUB, _CLAIMS_STUB.format(claim=claim))
         for name in names:
-            cell.source = cell.source.replace(_UNNAMED, name, 1)
+            cell.source = cell.source.replace(_RAISE.format(_UNNAMED), _RAISE.format(name), 1)
         return cell, resources
 
 

@@ -78,7 +78,7 @@ def read_submission(
     data, raw_cells, notes = read_cells(path_or_bytes, max_bytes)
     code_cells = [cell for cell in raw_cells if cell.is_code and cell.source.strip() and not _is_check(cell, stub)]
     if not code_cells:
-        message = "The notebook has no code of yours: every code cell is empty or missing."
+        message = "The notebook has no code of yours: its code cells are missing, empty, or the checks that were given."
         raise SubmissionError(SubmissionStatus.NO_CODE, message)
     size = sum(len(cell.source) for cell in code_cells)
     if size > MAX_CODE_CHARACTERS:

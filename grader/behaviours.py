@@ -1,0 +1,157 @@
+"""What every catalogued mistake does under the checks: found out once, kept beside the catalogue.
+
+For the default seed the behaviours are a product of `course build`, committed like the notebooks, so that a diagnosis
+costs nothing; for other seeds, or where the file is out of date, they are found out again and cached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.catalogue import CatalogueError, WrongAnswer, apply_change, load_catalogue
+from grader.checking.record import Diagnosis
+from grader.checking.runner import checks_hash
+from grader.course import Course, Exercise
+from grader.diagnosis import Behaviour, behaviour_of, match
+from grader.grading.engine import Job, JobResult, LocalEngine
+
+DEFAULT_SEED = 0
+MAX_DIAGNOSES = 3
+_FORMAT = 2
+
+
+def behaviours_path(exercise: Exercise) -> Path:
+    """Where the behaviours for the default seed are kept."""
+    return exercise.catalogue_path.with_suffix(".behaviours.json")
+
+
+def behaviours_version(exercise: Exercise, seed: int = DEFAULT_SEED) -> str:
+    """A hash of all that the behaviours depend on. Raises OSError when a file is missing."""
+    files = [exercise.catalogue_path, exercise.reference_path]
+    parts = [str(_FORMAT), str(seed), *(path.read_text(encoding="utf-8") for path in files)]
+    return hashlib.sha256("\0".join([*parts, checks_hash(exercise.checks_path)]).encode()).hexdigest()[:24]
+
+
+def find_behaviours(engine: LocalEngine, exercise: Exercise, seed: int) -> dict[str, Behaviour]:
+    """Run every catalogued mistake through the checks. Raises CatalogueError, OSError."""
+    reference = exercise.reference_path.read_text(encoding="utf-8")
+    found = {}
+    for entry in load_catalogue(exercise.catalogue_path).wrong_answers:
+        try:
+            source = apply_change(entry, reference)
+        except CatalogueError:
+            continue  # `course verify` reports it
+        result = engine.run(Job(exercise, (source,), seed=seed, trace=True))
+        if not result.problem:
+            found[entry.id] = behaviour_of(result)
+    return found
+
+
+def read_behaviours(path: Path, version: str) -> dict[str, Behaviour] | None:
+    """Behaviours in a file; None when it is missing, damaged, or of another version."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["version"] != version:
+            return None
+        return {name: Behaviour(entry["outcomes"], entry["returned"]) for name, entry in data["behaviours"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def write_behaviours(path: Path, version: str, behaviours: dict[str, Behaviour]) -> None:
+    """Write behaviours, one mistake a line. Raises OSError."""
+    lines = [
+        f"{json.dumps(name)}:{json.dumps({'outcomes': entry.outcomes, 'returned': entry.returned}, separators=(',', ':'))}"
+        for name, entry in sorted(behaviours.items())
+    ]
+    text = f'{{"version":{json.dumps(version)},"behaviours":{{\n' + ",\n".join(lines) + "\n}}\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{threading.get_ident()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class BehaviourBuild:
+    """What `build_behaviours` did: files written, up to date, or (when only checking) out of date."""
+
+    written: tuple[Path, ...]
+    unchanged: tuple[Path, ...]
+    stale: tuple[Path, ...]
+
+
+def build_behaviours(course: Course, exercises: Sequence[Exercise], check: bool = False) -> BehaviourBuild:
+    """Bring the kept behaviours up to date; with `check`, only say which are not.
+
+    Raises CatalogueError, OSError, ConfinementUnavailable.
+    """
+    outdated, unchanged = [], []
+    for exercise in exercises:
+        path = behaviours_path(exercise)
+        current = read_behaviours(path, behaviours_version(exercise)) is not None
+        (unchanged if current else outdated).append((exercise, path))
+    kept = tuple(path for _, path in unchanged)
+    if check or not outdated:
+        return BehaviourBuild((), kept, tuple(path for _, path in outdated))
+    with LocalEngine(course) as engine:
+        engine.warm(*dict.fromkeys(exercise.framework for exercise, _ in outdated))
+        for exercise, path in outdated:
+            found = find_behaviours(engine, exercise, DEFAULT_SEED)
+            write_behaviours(path, behaviours_version(exercise), found)
+    return BehaviourBuild(tuple(path for _, path in outdated), kept, ())
+
+
+class Diagnostician:
+    """Finds the misconceptions a submission behaves like. Thread-safe."""
+
+    def __init__(self, engine: LocalEngine, cache: Path) -> None:
+        """`cache` is a folder for behaviours that are not kept beside the catalogue."""
+        self._engine, self._cache = engine, cache
+        self._known: dict[tuple[str, int], tuple[tuple[WrongAnswer, ...], dict[str, Behaviour]]] = {}
+        self._locks: dict[tuple[str, int], threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def diagnose(self, exercise: Exercise, result: JobResult, seed: int) -> tuple[Diagnosis, ...]:
+        """The misconceptions a failing result behaves like: exact matches only, if there are any."""
+        entries, behaviours = self.behaviours(exercise, seed)
+        submission = behaviour_of(result)
+        found = []
+        for entry in entries:
+            how = match(submission, behaviours[entry.id]) if entry.id in behaviours else ""
+            if how:
+                found.append(Diagnosis(entry.id, entry.title, entry.explanation, how))
+        exact = [diagnosis for diagnosis in found if diagnosis.match == "exact"]
+        return tuple((exact or found)[:MAX_DIAGNOSES])
+
+    def behaviours(self, exercise: Exercise, seed: int) -> tuple[tuple[WrongAnswer, ...], dict[str, Behaviour]]:
+        """The catalogued mistakes of an exercise and what each does. A bundle without the catalogue has none."""
+        key = (exercise.id, seed)
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._known:
+                try:
+                    entries = load_catalogue(exercise.catalogue_path).wrong_answers
+                    self._known[key] = entries, self._find(exercise, seed)
+                except (CatalogueError, OSError):
+                    self._known[key] = (), {}
+            return self._known[key]
+
+    def _find(self, exercise: Exercise, seed: int) -> dict[str, Behaviour]:
+        version = behaviours_version(exercise, seed)
+        cached = self._cache / f"{exercise.topic}-{exercise.slug}-{seed}.behaviours.json"
+        for path in (behaviours_path(exercise), cached):
+            kept = read_behaviours(path, version)
+            if kept is not None:
+                return kept
+        found = find_behaviours(self._engine, exercise, seed)
+        try:
+            write_behaviours(cached, version, found)
+        except OSError:
+            pass  # a cache that cannot be written costs time, nothing else
+        return found
