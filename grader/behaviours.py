@@ -90,7 +90,8 @@ def build_behaviours(course: Course, exercises: Sequence[Exercise], check: bool 
 
     Raises CatalogueError, OSError, ConfinementUnavailable.
     """
-    outdated, unchanged = [], []
+    outdated: list[tuple[Exercise, Path]] = []
+    unchanged: list[tuple[Exercise, Path]] = []
     for exercise in exercises:
         path = behaviours_path(exercise)
         current = read_behaviours(path, behaviours_version(exercise)) is not None

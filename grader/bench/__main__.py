@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from grader.bench.submissions import BENCH_EXERCISES, BenchSubmission, generate, write
@@ -58,7 +58,7 @@ def time_nbgrader(course: Course, submissions: Sequence[BenchSubmission], root: 
 
     def nbgrader(*arguments: str) -> None:
         # autograde exits with an error when a notebook fails; the database says what it gave
-        command = [sys.executable, "-m", "nbgrader", *arguments, "--create"][: 3 + len(arguments)]
+        command = [sys.executable, "-m", "nbgrader", *arguments]
         subprocess.run(command, cwd=root, env=environment, capture_output=True, check=False)
 
     seconds = {}
@@ -70,12 +70,12 @@ def time_nbgrader(course: Course, submissions: Sequence[BenchSubmission], root: 
     return seconds, _nbgrader_points(root / "gradebook.db", exercises.keys())
 
 
-def _nbgrader_points(database: Path, exercises: Sequence[str] | object) -> dict[str, float]:
+def _nbgrader_points(database: Path, exercises: Iterable[str]) -> dict[str, float]:
     from nbgrader.api import Gradebook
 
     points = {}
     with Gradebook(f"sqlite:///{database}") as gradebook:
-        for identifier in exercises:  # type: ignore[union-attr, attr-defined]
+        for identifier in exercises:
             topic, _, slug = identifier.partition("/")
             for submission in gradebook.notebook_submissions(slug, topic):
                 automatic = sum(grade.auto_score or 0.0 for grade in submission.grades)

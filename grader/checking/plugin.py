@@ -124,9 +124,9 @@ class CheckPlugin:
         try:
             self.remarks = self.load(self.session)
         except StudentUnavailable as error:
-            self.explain_end()
-            self._cannot_load = type(error)(f"the notebook could not be loaded: {error}")
-            raise
+            reason = self.explain_end()  # of which only the first one who asks is told
+            self._cannot_load = type(error)(f"{error} ({reason})" if reason else str(error))
+            raise self._cannot_load from None
         self._loaded = True
 
     # -- judging -------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from grader.grading.submission_grading import Grader
 
 YOURSELF = "you"
 UNCONFINED = "This machine cannot confine your code, so it runs with your own rights. Fine for your own work."
+STUB_MARKS = ("raise NotImplementedError(", "# YOUR ANSWERS HERE")  # what `course build` leaves in a cell to be written
 NOTHING_CHANGED = (
     "No notebook in exercises/ has been changed yet. Open one in Jupyter, write your answer, save, and check again."
 )
@@ -105,14 +106,14 @@ def _targets(course: Course, target: str | None) -> Iterator[tuple[Exercise, Pat
 
 
 def _is_changed(exercise: Exercise) -> bool:
-    """Whether a notebook in exercises/ differs from the stub that was built, which the solution's build remembers."""
-    from grader.notebooks.submission import SubmissionError, read_submission
-
+    """Whether somebody has begun on a notebook in exercises/: a cell to be written no longer is as it was handed out."""
     try:
-        submission = read_submission(exercise.stub_path)
-    except SubmissionError:
-        return True
-    return not any("raise NotImplementedError" in cell for cell in submission.code_cells)
+        notebook = json.loads(exercise.stub_path.read_text(encoding="utf-8"))
+        cells = [cell for cell in notebook["cells"] if cell["metadata"].get("nbgrader", {}).get("solution")]
+        sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return True  # whatever it is, it is not the stub; checking it says what is wrong
+    return any(not any(mark in source for mark in STUB_MARKS) for source in sources)
 
 
 def _check_once(grader: Grader, targets: Sequence[tuple[Exercise, Path]], console: Console, as_json: bool) -> int:

@@ -49,12 +49,16 @@ class Child:
     done: threading.Event = field(default_factory=threading.Event)
 
 
-PRELOADS: dict[str, tuple[str, ...]] = {
-    "python": (),
-    "numpy": ("numpy",),
-    "torch": ("numpy", "torch", "torch._dynamo"),
-    "tensorflow": ("numpy", "tensorflow", "keras"),
-    "transformers": ("numpy", "torch", "torch._dynamo", "transformers"),
+PRELOADS: dict[Role, dict[str, tuple[str, ...]]] = {
+    # The first optimizer imports torch._dynamo, which takes a second; the first plot matplotlib.
+    Role.STUDENT: {
+        "python": (),
+        "numpy": ("numpy",),
+        "torch": ("numpy", "torch", "torch._dynamo"),
+        "tensorflow": ("numpy", "tensorflow", "keras"),
+        "transformers": ("numpy", "torch", "torch._dynamo", "transformers"),
+    },
+    Role.CHECKER: {"numpy": ("numpy",), "torch": ("numpy", "torch")},
 }
 
 
@@ -90,7 +94,7 @@ class ForkServer:
 
         `work_directory` is where temporary files of the imports go. Raises ForkServerError for an unknown framework.
         """
-        if framework not in PRELOADS:
+        if framework not in PRELOADS[role]:
             raise ForkServerError(f"no warm process is known for framework {framework!r}")
         self.role, self.framework = role, framework
         self._lock = threading.Lock()
@@ -105,7 +109,7 @@ class ForkServer:
         self._control = ours
         environment = {**clean_environment(role), "TMPDIR": str(work_directory), "MPLCONFIGDIR": str(work_directory)}
         command = [sys.executable, "-s", "-P", "-W", "ignore", "-m", "grader.sandbox.fork_server_main"]
-        arguments = [str(theirs.fileno()), role.value, ",".join(PRELOADS[framework]), str(course_root)]
+        arguments = [str(theirs.fileno()), role.value, ",".join(PRELOADS[role][framework]), str(course_root)]
         self._error_log = work_directory / f"{role.value}-{framework}.log"
         try:
             with self._error_log.open("ab") as log:
@@ -157,13 +161,14 @@ class ForkServer:
 
     def kill(self, child: Child, timeout: float = 10.0) -> int | None:
         """Kill a child and wait for its end. Returns its wait status, None when the server died first."""
-        if not child.done.is_set() and self.is_alive:
-            try:
+        try:
+            if not child.done.is_set() and self.is_alive:
                 self._request({"op": "kill", "process": child.process})
-            except ForkServerError:
-                return None
-        child.done.wait(timeout)
-        child.channel.close()
+            child.done.wait(timeout)
+        except ForkServerError:
+            return None
+        finally:
+            child.channel.close()
         return child.status
 
     def close(self) -> None:

@@ -165,7 +165,8 @@ def main() -> None:
     descriptor, role, modules, course_root = sys.argv[1:5]
     control = socket.socket(fileno=int(descriptor))
     control.set_inheritable(False)
-    _die_with_parent()
+    # No `_die_with_parent` here: to the kernel the parent is the thread that started this process, and that thread may
+    # end long before the client does. The client's end closes the control socket, which ends this process too.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's to handle
     for module in filter(None, modules.split(",")):
         importlib.import_module(module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import socket
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from typing import Any, Protocol
 from grader.sandbox import wire
 
 MAX_ITEMS = 100_000
+MAX_OUTPUT_CHARACTERS = 1 << 20
+MAX_TRACE_BYTES = 64 << 20
 _HYPOTHESIS_HOOKS = ("execute_example", "setup_example", "teardown_example")  # looked up on a test's first argument
 _SCALARS = (int, float, str, bool, type(None), bytes)
 
@@ -25,12 +28,21 @@ class StudentRaised(StudentError):
     """The submission's code raised. `class_names` are the names of the exception's class and bases."""
 
     def __init__(self, called: str, error: dict[str, Any]) -> None:
-        self.class_name = str(error.get("class", "Exception"))
-        self.class_names = tuple(str(name) for name in error.get("bases", ()))
-        self.message = str(error.get("message", ""))
-        self.lines = tuple(str(line) for line in error.get("lines", ()))
+        self.class_name = _text(error.get("class")) or "Exception"
+        self.class_names = _texts(error.get("bases"))
+        self.message = _text(error.get("message"))
+        self.lines = _texts(error.get("lines"))
         where = "".join(f"\n    {line}" for line in self.lines)
         super().__init__(f"{called} raised {self.class_name}: {self.message}{where}")
+
+
+def _text(value: Any) -> str:
+    """A text from the student's process, which may have sent anything."""
+    return value[:4000] if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(_text(item) for item in value[:30]) if isinstance(value, list) else ()
 
 
 class NotWrittenYet(StudentError):
@@ -76,10 +88,13 @@ class SocketTransport:
         self._from_handle = from_handle
 
     def request(self, message: dict[str, Any]) -> dict[str, Any]:
-        """See `Transport`."""
+        """See `Transport`. Raises WireError for a message that cannot be sent, which is no fault of the submission."""
         started = time.monotonic()
+        packed = wire.pack(message, reference_of)
+        if len(packed) > wire.MAX_MESSAGE_BYTES:
+            raise wire.WireError(f"a request of {len(packed)} bytes is over the limit of {wire.MAX_MESSAGE_BYTES}")
         try:
-            wire.send_message(self._channel, wire.pack(message, reference_of), self.seconds)
+            wire.send_message(self._channel, packed, self.seconds)
             body = wire.receive_message(self._channel, max(0.01, self.seconds - (time.monotonic() - started)))
             answer = wire.unpack(body, self._from_handle)
         except TimeoutError:
@@ -104,8 +119,23 @@ def reference_of(value: Any) -> wire.HandleReference:
     )
 
 
+def _weight(value: Any) -> int:
+    """About how many bytes of memory a value takes."""
+    if isinstance(value, dict):
+        return 64 + sum(_weight(key) + _weight(item) for key, item in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return 64 + sum(_weight(item) for item in value)
+    if isinstance(value, str | bytes):
+        return 64 + len(value)
+    if isinstance(value, wire.TensorFlowTensor):
+        return 64 + value.array.nbytes
+    return 64 if isinstance(value, RemoteObject) else 64 + int(getattr(value, "nbytes", 0))
+
+
 def describe_value(value: Any) -> str:
     """A short description of a value: shapes rather than numbers."""
+    if isinstance(value, RemoteObject):  # first: to ask it for a shape is a request to the other process
+        return repr(value)
     if isinstance(value, wire.TensorFlowTensor):
         return f"TensorFlow {value.dtype} {value.shape}"
     if hasattr(value, "shape") and hasattr(value, "dtype"):
@@ -118,10 +148,8 @@ def describe_value(value: Any) -> str:
         inner = ", ".join(describe_value(item) for item in value[:6])
         return f"{opening}{inner}{', …' if len(value) > 6 else ''}{closing}"
     if isinstance(value, dict):
-        inner = ", ".join(f"{key!r}: {describe_value(item)}" for key, item in list(value.items())[:6])
+        inner = ", ".join(f"{describe_value(key)}: {describe_value(item)}" for key, item in list(value.items())[:6])
         return f"{{{inner}{', …' if len(value) > 6 else ''}}}"
-    if isinstance(value, RemoteObject):
-        return repr(value)
     return type(value).__name__
 
 
@@ -165,7 +193,7 @@ class RemoteObject:
 
     def __len__(self) -> int:
         length = self._session.ask({"op": "len", "target": self}, f"len({self._label})", self._label)
-        if type(length) is not int or length < 0:
+        if type(length) is not int or not 0 <= length <= sys.maxsize:
             raise StudentCrashed("a length that is not a number")
         return length
 
@@ -192,6 +220,7 @@ class Session:
         self.trace: list[Any] = []
         self.output: list[str] = []
         self._label = ""
+        self._output_left, self._trace_left = MAX_OUTPUT_CHARACTERS, MAX_TRACE_BYTES
 
     def from_handle(self, reference: wire.HandleReference) -> RemoteObject:
         """The proxy for an object that stays over there."""
@@ -205,19 +234,30 @@ class Session:
         if traced:
             self.last_call = called
         answer = self.transport.request(message)
-        if answer.get("output"):
-            self.output.append(answer["output"])
+        self._keep_output(answer.get("output", ""))
         if "error" not in answer:
             if traced:
-                self.trace.append(answer["value"])
+                self._keep_trace(answer["value"])
             return answer["value"]
-        error = answer["error"]
+        raised = StudentRaised(called, answer["error"])
         if traced:
-            self.trace.append({"raised": str(error.get("class"))})
+            self._keep_trace({"raised": raised.class_name})
         self.last_call = called
-        if error.get("class") == "NotImplementedError":
+        if raised.class_name == "NotImplementedError":
             raise NotWrittenYet(f"{called} is not written yet (it raises NotImplementedError).")
-        raise StudentRaised(called, error)
+        raise raised
+
+    # What is kept is bounded here as well as over there: that process may send what it likes, as often as it is asked.
+
+    def _keep_output(self, text: str) -> None:
+        kept = text[: self._output_left]
+        self._output_left -= len(kept)
+        if kept:
+            self.output.append(kept)
+
+    def _keep_trace(self, value: Any) -> None:
+        self._trace_left -= _weight(value)
+        self.trace.append(value if self._trace_left >= 0 else None)
 
 
 class Student:
@@ -260,7 +300,8 @@ class Student:
             raise
 
     def _missing(self, name: str) -> str:
-        names = [str(item) for item in self._session.ask({"op": "names"}, "the list of names", "names")]
+        listed = self._session.ask({"op": "names"}, "the list of names", "names")
+        names = [_text(item)[:100] for item in listed[:1000]] if isinstance(listed, list) else []
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = (
             f" It does define `{close[0]}`: was it renamed?" if close else " Was its cell deleted, or does it not run?"

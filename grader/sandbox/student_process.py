@@ -44,11 +44,12 @@ class CappedOutput(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Keep what fits, forget the rest."""
-        if self._left > 0:
-            kept = text[: self._left]
-            self._parts.append(kept)
-            self._left -= len(kept)
-            if self._left <= 0:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self._left >= 0:
+            self._parts.append(text[: self._left])
+            self._left -= len(text)
+            if self._left < 0:
                 self._parts.append("\n[output cut here]")
         return len(text)
 
@@ -97,8 +98,16 @@ def forbidden(names: list[str]) -> Iterator[None]:
     undo: list[Callable[[], object]] = []
 
     def replace(owner: Any, attribute: str, value: Any) -> None:
-        undo.append(partial(setattr, owner, attribute, getattr(owner, attribute)))
+        own = vars(
+            owner
+        )  # as it is written there: a class method looked up would come back bound, an inherited one twice
+        back = (
+            partial(setattr, owner, attribute, own[attribute])
+            if attribute in own
+            else partial(delattr, owner, attribute)
+        )
         setattr(owner, attribute, value)
+        undo.append(back)
 
     def replace_module(name: str) -> None:
         blocked = _ForbiddenModule(name)
@@ -109,11 +118,11 @@ def forbidden(names: list[str]) -> Iterator[None]:
         if hasattr(sys.modules.get(parent), last):
             replace(sys.modules[parent], last, blocked)
 
-    for name in names:
+    def replace_name(name: str) -> None:
         parent_path, _, last = name.rpartition(".")
         if name in sys.modules or name.partition(".")[0] not in sys.modules:
             replace_module(name)  # a library that is not loaded is not loaded for this; name the module to forbid it
-            continue
+            return
         owner, rest = _import_longest(parent_path)
         for attribute in rest:
             owner = getattr(owner, attribute, None)
@@ -121,7 +130,10 @@ def forbidden(names: list[str]) -> Iterator[None]:
             replace(owner, last, _forbidden_callable(name, getattr(owner, last)))
         else:
             replace_module(name)
+
     try:
+        for name in names:
+            replace_name(name)
         yield
     finally:
         for step in reversed(undo):
@@ -158,8 +170,8 @@ class Submission:
 
     def load(self, cells: list[str], forbidden_names: list[str], seed: int) -> list[str]:
         """Run the code cells in order; a cell that fails is stepped over. Returns a remark for each that failed."""
+        seed_everything(seed)  # first: it uses libraries that may be forbidden
         self._restrictions.enter_context(forbidden(forbidden_names))
-        seed_everything(seed)
         sys.modules["__main__"] = self.module
         remarks = []
         for index, source in enumerate(cells):
@@ -170,7 +182,8 @@ class Submission:
             except NotImplementedError:
                 continue  # a part not written yet; the checks say so
             except BaseException as error:
-                remarks.append(f"Code cell {index + 1} stopped with {type(error).__name__}: {error}"[:500])
+                said = describe_error(error)
+                remarks.append(f"Code cell {index + 1} stopped with {said['class']}: {said['message']}"[:500])
         return remarks
 
     # -- handles -------------------------------------------------------------------------------------------------
@@ -248,7 +261,7 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     ]
     try:
         message = str(error)[:4000]
-    except Exception:
+    except BaseException:  # it is the submission's code that writes this text
         message = "(its message could not be read)"
     return {
         "class": type(error).__name__[:200],

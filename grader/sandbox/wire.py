@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,9 @@ import numpy as np
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 40
-MAX_INTEGER_DIGITS = 4000
+MAX_VALUES = 1_000_000  # in the lists of one message: a byte can stand for an object of two hundred
+MAX_HELD_BYTES = 4 * MAX_MESSAGE_BYTES  # in a message and the parts being decoded, each a copy out of the one around it
+MAX_INTEGER_DIGITS = 3500  # hexadecimal; Python shows no number of more than 4300 decimal digits
 
 _TUPLE, _DICT, _SET, _FROZENSET, _COMPLEX, _INTEGER, _SLICE = 1, 2, 3, 4, 5, 6, 7
 _ARRAY, _SCALAR, _TORCH, _TENSORFLOW, _HANDLE, _DTYPE, _ELLIPSIS = 10, 11, 12, 13, 14, 15, 16
@@ -77,28 +79,26 @@ def _refuse_handle(value: Any) -> HandleReference:
     )
 
 
+def _library_class(library: str, name: str) -> Any:
+    """A class of a library that is loaded, else `()`, which nothing is an instance of.
+
+    Looked up in the module's dictionary: an exercise may forbid the library, and then asking it for anything raises.
+    """
+    return getattr(sys.modules.get(library), "__dict__", {}).get(name, ())
+
+
 def _is_torch_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, getattr(torch, "Tensor", ()))
+    return isinstance(value, _library_class("torch", "Tensor"))
 
 
 def _is_tensorflow_tensor(value: Any) -> bool:
-    tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is None:
-        return False
-    if isinstance(value, (tensorflow.Tensor, tensorflow.Variable)):
+    if isinstance(value, (_library_class("tensorflow", "Tensor"), _library_class("tensorflow", "Variable"))):
         return hasattr(value, "numpy")
-    keras = sys.modules.get("keras")
-    return keras is not None and isinstance(value, keras.Variable)
+    return isinstance(value, _library_class("keras", "Variable"))
 
 
 def _is_dtype(value: Any) -> bool:
-    torch, tensorflow = sys.modules.get("torch"), sys.modules.get("tensorflow")
-    return (
-        isinstance(value, np.dtype)
-        or (torch is not None and isinstance(value, torch.dtype))
-        or (tensorflow is not None and isinstance(value, tensorflow.DType))
-    )
+    return isinstance(value, (np.dtype, _library_class("torch", "dtype"), _library_class("tensorflow", "DType")))
 
 
 def pack(value: Any, to_handle: ToHandle = _refuse_handle) -> bytes:
@@ -106,11 +106,17 @@ def pack(value: Any, to_handle: ToHandle = _refuse_handle) -> bytes:
 
     `to_handle` is asked for a reference to anything that is not plain data; by default that raises WireError.
     """
-    return msgpack.packb(_to_wire(value, to_handle, 0), use_bin_type=True)
+    return _packed(_to_wire(value, to_handle, 0))
+
+
+def _packed(plain: Any) -> bytes:
+    # Half of a surrogate pair is no text; it arrives written out, `\\ud800`, rather than not at all.
+    packed: bytes = msgpack.packb(plain, use_bin_type=True, unicode_errors="backslashreplace")
+    return packed
 
 
 def _ext(code: int, items: Any) -> msgpack.ExtType:
-    return msgpack.ExtType(code, msgpack.packb(items, use_bin_type=True))
+    return msgpack.ExtType(code, _packed(items))
 
 
 def _array_parts(array: np.ndarray) -> list[Any]:
@@ -132,9 +138,9 @@ def _to_wire(value: Any, to_handle: ToHandle, depth: int) -> Any:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, str):
-        return str(value)
+        return str.__str__(value)  # of a text that is a member of an enumeration too, what it holds
     if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**63 else _ext(_INTEGER, format(value, "x"))
+        return int(value) if -(2**63) <= value < 2**63 else _ext(_INTEGER, _hexadecimal(value))
     if isinstance(value, list):
         return [inner(item) for item in value]
     if type(value).__name__ == "TensorShape":  # tf.TensorShape
@@ -168,6 +174,12 @@ def _to_wire(value: Any, to_handle: ToHandle, depth: int) -> Any:
     return _ext(_HANDLE, [reference.number, list(reference.class_names)])
 
 
+def _hexadecimal(value: int) -> str:
+    if value.bit_length() > 4 * MAX_INTEGER_DIGITS:
+        raise WireError(f"an integer of {value.bit_length()} bits is too large to cross")
+    return format(int(value), "x")
+
+
 def _torch_to_wire(tensor: Any) -> Any:
     import torch
 
@@ -192,27 +204,63 @@ def unpack(data: bytes, from_handle: FromHandle = lambda reference: reference) -
 
     Raises WireError for anything that is not exactly one well-formed value within the limits.
     """
-    return _unpack(data, from_handle, 0)
+    value = _Decoder(from_handle).decode(data, 0, len(data))
+    _refuse_deep(value)
+    return value
 
 
-def _unpack(data: bytes, from_handle: FromHandle, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise WireError(f"a value is nested more than {MAX_DEPTH} levels deep")
+class _Decoder:
+    """Decodes one message and counts what it makes of it."""
 
-    def inner(code: int, payload: bytes) -> Any:
-        return _from_ext(code, _unpack(payload, from_handle, depth + 1), from_handle)
+    def __init__(self, from_handle: FromHandle) -> None:
+        self._from_handle = from_handle
+        self._values = 0
 
-    try:
-        return msgpack.unpackb(
-            data,
-            ext_hook=inner,
-            raw=False,
-            strict_map_key=True,
-        )
-    except WireError:
-        raise
-    except Exception as error:  # msgpack raises many classes for malformed input
-        raise WireError(f"malformed message: {type(error).__name__}: {error}") from None
+    def decode(self, data: bytes, depth: int, held: int) -> Any:
+        """The value in `data`; `held` bytes are taken by it and by the parts of the message that it is inside of."""
+        if depth > MAX_DEPTH + 1:  # what is deepest may itself be an array, a part of the message
+            raise WireError(f"a value is nested more than {MAX_DEPTH} levels deep")
+        if held > MAX_HELD_BYTES:
+            raise WireError("a large value is nested too deep")
+
+        def inner(code: int, payload: bytes) -> Any:
+            return _from_ext(code, self.decode(payload, depth + 1, held + len(payload)), self._from_handle)
+
+        try:
+            return msgpack.unpackb(
+                data,
+                ext_hook=inner,
+                list_hook=self._count,
+                raw=False,
+                max_array_len=MAX_VALUES,
+                max_map_len=0,  # dictionaries cross as lists of pairs
+            )
+        except WireError:
+            raise
+        except Exception as error:  # msgpack raises many classes for malformed input
+            raise WireError(f"malformed message: {type(error).__name__}: {error}") from None
+
+    def _count(self, items: list[Any]) -> list[Any]:
+        self._values += len(items) + 1
+        if self._values > MAX_VALUES:
+            raise WireError(f"a message of more than {MAX_VALUES} values")
+        return items
+
+
+def _refuse_deep(value: Any) -> None:
+    """Refuse what msgpack nests by itself, lists in lists, beyond the depth that everybody may rely on."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [item for container in level for item in _items(container)]
+        if not level:
+            return
+    raise WireError(f"a value is nested more than {MAX_DEPTH} levels deep")
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if type(value) is dict:
+        return (*value.keys(), *value.values())
+    return value if type(value) in (list, tuple, set, frozenset) else ()
 
 
 def _array_from_parts(dtype_text: Any, shape: Any, data: Any) -> np.ndarray:
@@ -256,7 +304,7 @@ def _from_ext(code: int, items: Any, from_handle: FromHandle) -> Any:
         if code == _TORCH:
             return _torch_from_parts(*items)
         if code == _TENSORFLOW:
-            return TensorFlowTensor(_array_from_parts(*items[1:]), str(items[0]))
+            return TensorFlowTensor(_array_from_parts(*items[1:]), str(items[0])[:40])
         if code == _HANDLE:
             number, names = items
             if type(number) is not int:

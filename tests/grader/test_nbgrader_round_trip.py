@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,23 +54,38 @@ def built(path: Path) -> dict[str, Any]:
 # --- nbgrader validate -----------------------------------------------------------------------------------------------
 
 
-def validated(path: Path) -> dict[str, list[dict[str, str]]]:
-    built(path)
-    from nbgrader.validator import Validator
+VALIDATE = """
+import json, sys
+from nbgrader.validator import Validator
+for path in sys.argv[1:]:
+    print(json.dumps([path, Validator().validate(path)]), flush=True)
+"""
 
-    result: dict[str, list[dict[str, str]]] = Validator().validate(str(path))
-    return result
+
+@pytest.fixture(scope="module")
+def validated() -> dict[str, dict[str, list[dict[str, str]]]]:
+    """What nbgrader's validator says about every built notebook, by path; two processes share the work."""
+    paths = [path for exercise in COURSE.exercises for path in (exercise.solution_path, exercise.stub_path)]
+    built_paths = [str(path) for path in paths if path.is_file()]
+    shares = (built_paths[0::4] + built_paths[3::4], built_paths[1::4] + built_paths[2::4])
+    workers = [
+        subprocess.Popen([sys.executable, "-c", VALIDATE, *share], stdout=subprocess.PIPE, text=True)
+        for share in shares
+    ]
+    return dict(json.loads(line) for worker in workers for line in worker.communicate()[0].splitlines())
 
 
 @each_exercise
-def test_the_solution_validates(exercise: Exercise) -> None:
-    found = validated(exercise.solution_path)
+def test_the_solution_validates(validated: dict[str, Any], exercise: Exercise) -> None:
+    built(exercise.solution_path)
+    found = validated[str(exercise.solution_path)]
     assert found == {}, "\n".join(cell.get("raw_error", cell["source"]) for cells in found.values() for cell in cells)
 
 
 @each_exercise
-def test_the_stub_does_not_validate_and_fails_cleanly(exercise: Exercise) -> None:
-    found = validated(exercise.stub_path)
+def test_the_stub_does_not_validate_and_fails_cleanly(validated: dict[str, Any], exercise: Exercise) -> None:
+    built(exercise.stub_path)
+    found = validated[str(exercise.stub_path)]
     assert set(found) == {"failed"}
     errors = [cell["raw_error"] for cell in found["failed"] if "did not provide a response" not in cell["raw_error"]]
     assert len(errors) == 1, "only the visible checks of a stub are run, and they fail"
