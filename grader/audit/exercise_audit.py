@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from grader.audit.mutants import mutants
 from grader.catalogue import Catalogue, CatalogueError, WrongAnswer, apply_change, load_catalogue
@@ -13,6 +11,7 @@ from grader.checking.outcome import CheckOutcome
 from grader.course import Exercise
 from grader.grading.engine import Job, JobResult, LocalEngine
 from grader.notebooks.checks_index import read_checks_index
+from grader.notebooks.submission import read_submission
 
 MINIMUM_ALTERNATIVES = 2
 MINIMUM_WRONG_ANSWERS = 5
@@ -47,17 +46,6 @@ def _full_marks(result: JobResult) -> list[str]:
     ]
 
 
-def stub_cells(path: Path) -> tuple[str, ...]:
-    """Code of a built stub that a student could have changed: every code cell but the locked check cells."""
-    notebook = json.loads(path.read_text(encoding="utf-8"))
-    cells = []
-    for cell in notebook["cells"]:
-        marks = cell["metadata"].get("nbgrader", {})
-        if cell["cell_type"] == "code" and not (marks.get("grade") and marks.get("locked")):
-            cells.append("".join(cell["source"]))
-    return tuple(cells)
-
-
 class Auditor:
     """Runs the audit of exercises through an engine; the executor decides how many jobs run at once."""
 
@@ -65,10 +53,17 @@ class Auditor:
         self.engine, self.executor, self.seeds = engine, executor, range(seeds)
 
     def _submit(
-        self, exercise: Exercise, source: str | tuple[str, ...], seed: int, stop: bool = False
+        self,
+        exercise: Exercise,
+        source: str | tuple[str, ...],
+        seed: int,
+        *,
+        stop: bool = False,
+        only: frozenset[str] = frozenset(),
     ) -> Future[JobResult]:
         cells = (source,) if isinstance(source, str) else source
-        return self.executor.submit(self.engine.run, Job(exercise, cells, seed=seed, stop_at_first=stop))
+        job = Job(exercise, cells, seed=seed, only=only, stop_at_first=stop)
+        return self.executor.submit(self.engine.run, job)
 
     def audit(self, exercise: Exercise, with_mutants: bool = True) -> ExerciseAudit:
         """Audit one exercise. Gaps are collected, never raised."""
@@ -121,7 +116,7 @@ class Auditor:
         if not exercise.stub_path.is_file():
             audit.gaps.append("the stub is not built; run `course build`")
             return
-        result = self._submit(exercise, stub_cells(exercise.stub_path), 0).result()
+        result = self._submit(exercise, read_submission(exercise.stub_path).code_cells, 0).result()
         earned = sum(check.points for check in result.checks)
         if result.problem or earned:
             audit.gaps.append(f"the stub earns {earned:g} points {result.problem}".strip())
@@ -153,22 +148,22 @@ class Auditor:
         self, exercise: Exercise, reference: str, catalogue: Catalogue, audit: ExerciseAudit
     ) -> None:
         audit.wrong_answers = len(catalogue.wrong_answers)
-        jobs: list[tuple[WrongAnswer, list[Future[JobResult]]]] = []
+        jobs: list[tuple[WrongAnswer, str, list[Future[JobResult]]]] = []
         for entry in catalogue.wrong_answers:
             try:
                 source = apply_change(entry, reference)
             except CatalogueError as error:
                 audit.gaps.append(str(error))
                 continue
-            jobs.append((entry, [self._submit(exercise, source, seed) for seed in self.seeds]))
-        for entry, runs in jobs:
-            reasons = [
-                reason
-                for seed, run in zip(self.seeds, runs, strict=True)
-                if (reason := _accepts(entry, seed, run.result()))
-            ]
-            audit.gaps += reasons[:1]
-            audit.rejected += not reasons
+            only = frozenset({entry.caught_by})
+            jobs.append((entry, source, [self._submit(exercise, source, seed, only=only) for seed in self.seeds]))
+        for entry, source, runs in jobs:
+            accepted = [seed for seed, run in zip(self.seeds, runs, strict=True) if not _rejects(entry, run.result())]
+            if not accepted:
+                audit.rejected += 1
+                continue
+            everything = self._submit(exercise, source, accepted[0]).result()
+            audit.gaps.append(_how_it_was_accepted(entry, accepted[0], everything))
 
     def _audit_mutants(self, exercise: Exercise, reference: str, catalogue: Catalogue, audit: ExerciseAudit) -> None:
         candidates = mutants(reference)
@@ -185,13 +180,17 @@ class Auditor:
                 audit.survivors.append(mutant.description)
 
 
-def _accepts(entry: WrongAnswer, seed: int, result: JobResult) -> str:
-    """Why a wrong answer counts as accepted; empty when its named check rejects it."""
+def _rejects(entry: WrongAnswer, result: JobResult) -> bool:
+    """Whether the check named for a wrong answer ran and did not let it pass."""
+    named = [check for check in result.checks if check.name == entry.caught_by]
+    no_verdict = (CheckOutcome.PASSED, CheckOutcome.ERROR, CheckOutcome.SKIPPED)
+    return not result.problem and bool(named) and named[0].outcome not in no_verdict
+
+
+def _how_it_was_accepted(entry: WrongAnswer, seed: int, result: JobResult) -> str:
+    """What to tell about a wrong answer that its named check did not reject, from a run of all checks."""
     if result.problem:
         return f"wrong answer {entry.id}, seed {seed}: {result.problem}"
-    named = [check for check in result.checks if check.name == entry.caught_by]
-    if not named or named[0].outcome in (CheckOutcome.PASSED, CheckOutcome.ERROR, CheckOutcome.SKIPPED):
-        others = [check.name for check in result.checks if check.outcome is CheckOutcome.FAILED]
-        rejected = f"; rejected by {', '.join(others)}" if others else "; no check rejects it"
-        return f"wrong answer {entry.id}, seed {seed}: {entry.caught_by} lets it pass{rejected}"
-    return ""
+    others = [check.name for check in result.checks if check.outcome is CheckOutcome.FAILED]
+    rejected = f"rejected by {', '.join(others)}" if others else "no check rejects it"
+    return f"wrong answer {entry.id}, seed {seed}: {entry.caught_by} lets it pass; {rejected}"

@@ -129,12 +129,10 @@ def mutants(source: str) -> list[Mutant]:
             quiet.update(id(inner) for inner in ast.walk(part))
     found = []
     for position, node in enumerate(_preorder(tree)):
-        if getattr(node, "lineno", 0) not in lines or id(node) in quiet:
+        number = getattr(node, "lineno", 0)
+        if number not in lines or id(node) in quiet:
             continue
         for change, edit in _edits(node):
-            mutated = _Replace(position, edit).visit(copy.deepcopy(tree))
-            line = text[node.lineno - 1].strip()  # type: ignore[attr-defined]
-            found.append(
-                Mutant(f"line {node.lineno}: {change} in `{line}`", ast.unparse(ast.fix_missing_locations(mutated)))
-            )  # type: ignore[attr-defined]
+            mutated = ast.fix_missing_locations(_Replace(position, edit).visit(copy.deepcopy(tree)))
+            found.append(Mutant(f"line {number}: {change} in `{text[number - 1].strip()}`", ast.unparse(mutated)))
     return found

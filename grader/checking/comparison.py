@@ -72,9 +72,10 @@ def assert_shape(actual: Any, shape: tuple[int, ...], *, what: str = "result", c
         )
 
 
-def assert_dtype(actual: Any, *names: str, what: str = "result", cause: str = "") -> None:
-    """Fail unless the dtype of `actual` is one of `names`, such as "float32"."""
+def assert_dtype(actual: Any, *dtypes: str | type | np.dtype, what: str = "result", cause: str = "") -> None:
+    """Fail unless the dtype of `actual` is one of `dtypes`, such as "float32" or `np.float32`."""
     found = dtype_name(actual)
+    names = [dtype if isinstance(dtype, str) else np.dtype(dtype).name for dtype in dtypes]
     if found not in names:
         wanted = " or ".join(names)
         raise Mismatch(f"The {what} is {found}; it should be {wanted}.", wanted, found, cause)

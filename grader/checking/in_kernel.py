@@ -33,7 +33,7 @@ class InKernelTransport:
             packed = wire.pack(answer, self._submission.to_handle)
         except wire.WireError as error:
             raise StudentCrashed(str(error)) from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             packed = wire.pack({"error": describe_error(error)})
         plain: dict[str, Any] = wire.unpack(packed, self._session.from_handle)
         return plain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,7 +80,7 @@ class CheckPlugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        """Load the submission where needed, run the check, record what became of it."""
+        """What is said with the submission from here on belongs to this check."""
         self.session.trace, self.session.last_call = [], ""
         return (yield)
 
@@ -88,18 +88,15 @@ class CheckPlugin:
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Iterator[None]:
         """Run one check; whatever happens becomes a record, and pytest sees a pass."""
         started = time.monotonic()
-        error: BaseException | None = None
         reason = self._reason_to_skip(started)
-        if reason:
-            self._record(pyfuncitem, CheckOutcome.SKIPPED, reason, started, None)
+        error = None if reason else self._loading_error()
+        if reason or error is not None:
+            outcome, message = (CheckOutcome.SKIPPED, reason) if reason else self._judge(error)
+            self._record(pyfuncitem, outcome, message, started, error)
             pyfuncitem.obj = _nothing
             yield
             return None
         try:
-            if self._cannot_load is not None:
-                raise self._cannot_load
-            if not self._loaded:
-                self._load()
             yield
         except (KeyboardInterrupt, pytest.exit.Exception):
             raise
@@ -112,12 +109,36 @@ class CheckPlugin:
         self.traces[pyfuncitem.name] = self.session.trace
         return None
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Function, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """A check that cannot even be set up (a fixture that does not exist) leaves a record as well: our fault."""
+        report = yield
+        if call.when == "setup" and not report.passed:
+            reason = f"The check itself could not be set up: {call.excinfo.value if call.excinfo else report.outcome}"
+            self._record(item, CheckOutcome.ERROR, reason, time.monotonic(), None)
+        return report
+
     def _reason_to_skip(self, now: float) -> str:
         if now - self._started > self.total_seconds:
             return BUDGET_SPENT
         if self.stop_at_first and any(record.outcome is not CheckOutcome.PASSED for record in self.results):
             return "Not run: an earlier check has already decided."
         return ""
+
+    def _loading_error(self) -> BaseException | None:
+        """Load the submission where needed, and say what came in the way."""
+        try:
+            if self._cannot_load is not None:
+                raise self._cannot_load
+            if not self._loaded:
+                self._load()
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except BaseException as error:
+            return error
+        return None
 
     def _load(self) -> None:
         """Load the submission; one that cannot be loaded is not tried again for every check."""
@@ -154,7 +175,7 @@ class CheckPlugin:
     ) -> None:
         mark = item.get_closest_marker("points")
         worth = float(mark.args[0]) if mark else 0.0
-        documentation = (item.function.__doc__ or item.name).strip()
+        documentation = (item.function.__doc__ or "").strip() or item.name
         record = CheckRecord(
             name=item.name,
             title=documentation.splitlines()[0],

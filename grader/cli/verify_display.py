@@ -53,16 +53,9 @@ def verify_and_show(ids: Sequence[str], *, seeds: int, with_mutants: bool, as_js
 
 def _show(console: Console, audits: list[ExerciseAudit], problems: list[str], with_mutants: bool) -> None:
     table = Table(title="course verify", title_justify="left")
-    for heading in (
-        "exercise",
-        "checks",
-        "wrong answers rejected",
-        "alternatives accepted",
-        "mutants caught",
-        "seconds",
-        "gaps",
-    ):
-        table.add_column(heading, justify="left" if heading == "exercise" else "right")
+    table.add_column("exercise", no_wrap=True)
+    for heading in ("checks", "wrong answers", "alternatives", "mutants", "seconds", "gaps"):
+        table.add_column(heading, justify="right", overflow="fold")
     for audit in audits:
         table.add_row(
             audit.exercise,

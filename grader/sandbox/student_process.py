@@ -6,10 +6,14 @@ own functions appear to return.
 
 from __future__ import annotations
 
+import __future__
+
 import builtins
+import functools
 import importlib
 import io
 import linecache
+import operator
 import random
 import socket
 import sys
@@ -17,13 +21,15 @@ import traceback
 import types
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import Any
 
 from grader.sandbox import wire
 
 MAX_TRACEBACK_LINES = 12
 _CELL_NAME = "<cell {}>"
+_FUTURE_FLAGS = functools.reduce(
+    operator.or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+)
 
 
 class ForbiddenCall(RuntimeError):
@@ -102,9 +108,9 @@ def forbidden(names: list[str]) -> Iterator[None]:
             owner
         )  # as it is written there: a class method looked up would come back bound, an inherited one twice
         back = (
-            partial(setattr, owner, attribute, own[attribute])
+            functools.partial(setattr, owner, attribute, own[attribute])
             if attribute in own
-            else partial(delattr, owner, attribute)
+            else functools.partial(delattr, owner, attribute)
         )
         setattr(owner, attribute, value)
         undo.append(back)
@@ -112,7 +118,7 @@ def forbidden(names: list[str]) -> Iterator[None]:
     def replace_module(name: str) -> None:
         blocked = _ForbiddenModule(name)
         known = sys.modules.get(name)
-        undo.append(partial(sys.modules.pop, name) if known is None else partial(sys.modules.__setitem__, name, known))
+        undo.append(functools.partial(sys.modules.pop, name) if known is None else functools.partial(sys.modules.__setitem__, name, known))
         sys.modules[name] = blocked
         parent, _, last = name.rpartition(".")
         if hasattr(sys.modules.get(parent), last):
@@ -164,6 +170,7 @@ class Submission:
         self._numbers: dict[int, int] = {}
         self._probes: dict[str, Callable[..., Any]] = {}
         self._restrictions = ExitStack()
+        self._future_flags = 0
         self.output = CappedOutput(output_bytes)
 
     # -- loading -------------------------------------------------------------------------------------------------
@@ -178,7 +185,9 @@ class Submission:
             name = _CELL_NAME.format(index + 1)
             linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
             try:
-                exec(compile(source, name, "exec"), self.names)
+                code = compile(source, name, "exec", flags=self._future_flags, dont_inherit=True)
+                self._future_flags |= code.co_flags & _FUTURE_FLAGS  # as in a notebook, they stay for later cells
+                exec(code, self.names)
             except NotImplementedError:
                 continue  # a part not written yet; the checks say so
             except BaseException as error:
@@ -234,7 +243,7 @@ class Submission:
             file_name = f"<probe {name}>"
             linecache.cache[file_name] = (len(source), None, source.splitlines(keepends=True), file_name)
             namespace: dict[str, Any] = {"__name__": "probe"}
-            exec(compile(source, file_name, "exec"), namespace)
+            exec(compile(source, file_name, "exec", dont_inherit=True), namespace)
             self._probes[source] = namespace[name]
         return self._probes[source](StudentNamespace(self.names), *request["args"], **request["kwargs"])
 

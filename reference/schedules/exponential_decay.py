@@ -51,6 +51,9 @@
 from __future__ import annotations
 
 import math
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads: its notes on the machine help nobody here
 
 import keras
 import numpy as np

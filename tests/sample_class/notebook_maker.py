@@ -62,14 +62,19 @@ class Notebook:
         """Put other code into a cell."""
         self._cell(cell_id)["source"] = dedent(source).strip()
 
+    @property
+    def scratch_id(self) -> str:
+        """Id of the latest cell that `scratch` added."""
+        name = f"{self.student}/{self.exercise}/{self._scratch_cells}"
+        return hashlib.sha256(name.encode()).hexdigest()[:8]
+
     def scratch(self, after: str, source: str, output: str = "") -> None:
         """Add a cell of the student's own below another one, with what it printed."""
         self._scratch_cells += 1
-        name = f"{self.student}/{self.exercise}/{self._scratch_cells}"
         cell = {
             "cell_type": "code",
             "execution_count": None,
-            "id": hashlib.sha256(name.encode()).hexdigest()[:8],
+            "id": self.scratch_id,
             "metadata": {},
             "outputs": _printed(output),
             "source": dedent(source).strip(),
