@@ -39,6 +39,8 @@ def _full_marks(result: JobResult) -> list[str]:
     """Why a result is not full marks; empty when it is."""
     if result.problem:
         return [result.problem]
+    if result.out_of_time or not result.checks:  # what was recorded before an end proves nothing about the rest
+        return ["stopped: the whole time was used up" if result.out_of_time else "no check ran"]
     return [
         f"{check.name}: {check.outcome.value}: {check.message}"
         for check in result.checks
@@ -169,6 +171,9 @@ class Auditor:
         candidates = mutants(reference)
         jobs = [self._submit(exercise, mutant.source, 0, stop=True) for mutant in candidates]
         for mutant, job in zip(candidates, jobs, strict=True):
+            if job.result().problem:
+                audit.gaps.append(f"mutant {mutant.description}: {job.result().problem}")
+                continue
             reason = next((why for part, why in catalogue.equivalent_mutants.items() if part in mutant.description), "")
             survives = not _full_marks(job.result())
             if survives and reason:

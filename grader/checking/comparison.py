@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from grader.sandbox.proxy import NotWrittenYet, StudentRaised, describe_value
+from grader.sandbox.proxy import NotWrittenYet, RemoteObject, StudentRaised, describe_value
 from grader.sandbox.wire import TensorFlowTensor
 
 # (relative, absolute) by the precision of the result
@@ -32,7 +32,7 @@ class Mismatch(AssertionError):
 
 def dtype_name(value: Any) -> str:
     """Name of a value's dtype ("float32"), or of its Python type."""
-    if hasattr(value, "dtype"):
+    if not isinstance(value, RemoteObject) and hasattr(value, "dtype"):  # an object over there is not asked for one
         return str(getattr(value.dtype, "name", value.dtype)).removeprefix("torch.")
     return type(value).__name__
 
@@ -56,14 +56,17 @@ def _default_tolerance(*values: Any) -> tuple[float, float]:
     return max(known, default=_TOLERANCES["float64"])
 
 
-def _number(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
+def _numbers(found: Any, wanted: Any) -> tuple[str, str]:
+    """Two numbers for a message, in six digits where that is enough to tell them apart."""
+    short = [f"{value:.6g}" if isinstance(value, float | np.floating) else str(value) for value in (found, wanted)]
+    return (short[0], short[1]) if short[0] != short[1] else (str(found), str(wanted))
 
 
 def assert_shape(actual: Any, shape: tuple[int, ...], *, what: str = "result", cause: str = "") -> None:
     """Fail unless `actual` is an array or tensor of exactly that shape."""
     try:
-        found = tuple(actual.shape if hasattr(actual, "shape") else to_array(actual).shape)
+        has_shape = not isinstance(actual, RemoteObject) and hasattr(actual, "shape")
+        found = tuple(actual.shape if has_shape else to_array(actual).shape)
     except (TypeError, ValueError):
         raise Mismatch(f"The {what} should be an array; it is {describe_value(actual)}.", cause=cause) from None
     if found != tuple(shape):
@@ -109,23 +112,28 @@ def assert_close(
             str(found.shape),
             cause,
         )
-    default_rtol, default_atol = _default_tolerance(actual, expected)
+    default_rtol, default_atol = _default_tolerance(actual, expected, found, wanted)
     relative = default_rtol if rtol is None else rtol
     absolute = default_atol if atol is None else atol
-    kind: Any = np.complex128 if "c" in (found.dtype.kind, wanted.dtype.kind) else np.float64
-    left, right = found.astype(kind), wanted.astype(kind)
-    agree = np.isclose(left, right, rtol=relative, atol=absolute, equal_nan=True)
+    kinds = {found.dtype.kind, wanted.dtype.kind}
+    if kinds <= set("biu") and not relative and not absolute:
+        left, right = found.astype(object), wanted.astype(object)  # float64 knows no integers beyond 2**53
+        agree = np.asarray(left == right, dtype=bool)
+    else:
+        kind: Any = np.complex128 if "c" in kinds else np.float64
+        left, right = found.astype(kind), wanted.astype(kind)
+        agree = np.isclose(left, right, rtol=relative, atol=absolute, equal_nan=True)
     if agree.all():
         return
     first = tuple(int(axis[0]) for axis in np.nonzero(~agree)) if agree.ndim else ()
-    at, wanted_here, found_here = "", _number(wanted[first]), _number(found[first])
+    at, (found_here, wanted_here) = "", _numbers(found[first], wanted[first])
     if first:
         at = f" at index {first}" if len(first) > 1 else f" at index {first[0]}"
     lines = [f"The {what} differs from what is expected{at}: it is {found_here}, expected {wanted_here}."]
     if agree.size > 1:
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             gap = np.abs(left - right)[~agree]
-        largest = "not a number" if np.isnan(gap).any() else f"{gap.max():.3g}"
+        largest = "not a number" if (gap != gap).any() else f"{gap.max():.3g}"
         lines.append(f"{int((~agree).sum())} of {agree.size} values differ; the largest difference is {largest}.")
     raise Mismatch("\n".join(lines), f"{wanted_here}{at}", f"{found_here}{at}", cause)
 
@@ -153,13 +161,20 @@ def assert_equal(actual: Any, expected: Any, *, what: str = "result", cause: str
         for index, item in enumerate(expected):
             assert_equal(actual[index], item, what=f"{what}[{index}]", cause=cause)
         return
+    if isinstance(expected, np.ndarray | np.generic) and expected.dtype.kind in "US":
+        if not isinstance(actual, str | bytes | np.ndarray | np.generic):
+            raise Mismatch(f"The {what} should be an array of text; it is {describe_value(actual)}.", cause=cause)
+        assert_equal(np.asarray(actual).tolist(), expected.tolist(), what=what, cause=cause)
+        return
     if isinstance(expected, bool | np.bool_):
         same = isinstance(actual, bool | np.bool_) and bool(actual) == bool(expected)
-    elif isinstance(expected, int | float | np.generic) or hasattr(expected, "shape"):
+    elif isinstance(expected, int) and isinstance(actual, int):
+        same = actual == expected  # of any size
+    elif isinstance(expected, int | float | complex | np.generic) or hasattr(expected, "shape"):
         assert_close(actual, expected, rtol=0.0, atol=0.0, what=what, cause=cause)
         return
     else:
-        same = type(actual) is type(expected) and actual == expected
+        same = isinstance(actual, type(expected)) and bool(actual == expected)  # NumPy's texts are texts
     if not same:
         wanted, found = describe_value(expected), describe_value(actual)
         raise Mismatch(f"The {what} is {found}; it should be {wanted}.", wanted, found, cause)
@@ -167,7 +182,10 @@ def assert_equal(actual: Any, expected: Any, *, what: str = "result", cause: str
 
 def assert_unchanged(after: Any, before: Any, *, what: str = "argument") -> None:
     """Fail unless an argument is bit for bit what it was before the call."""
-    left, right = to_array(after), to_array(before)
+    try:
+        left, right = to_array(after), to_array(before)
+    except (TypeError, ValueError):
+        raise Mismatch(f"The {what} was changed: it is now {describe_value(after)}.") from None
     if left.shape != right.shape or not np.array_equal(left, right, equal_nan=left.dtype.kind in "fc"):
         raise Mismatch(f"The {what} was changed in place; it must stay as it was.", cause="an in-place operation")
 

@@ -17,6 +17,7 @@ from grader.checking.record import CheckRecord
 from grader.sandbox.proxy import Session, Student, StudentCrashed, StudentError, StudentTimeout, StudentUnavailable
 
 MAX_MESSAGE_CHARACTERS = 4000
+MAX_SUMMARY_CHARACTERS = 1000
 BUDGET_SPENT = "Not run: the checks before it used up the time for the whole notebook."
 
 
@@ -184,9 +185,9 @@ class CheckPlugin:
             max_points=worth,
             visible=item.get_closest_marker("visible") is not None,
             message=message[:MAX_MESSAGE_CHARACTERS],
-            expected=error.expected if isinstance(error, Mismatch) else "",
-            actual=error.actual if isinstance(error, Mismatch) else "",
-            called=self.session.last_call if outcome is not CheckOutcome.PASSED else "",
+            expected=error.expected[:MAX_SUMMARY_CHARACTERS] if isinstance(error, Mismatch) else "",
+            actual=error.actual[:MAX_SUMMARY_CHARACTERS] if isinstance(error, Mismatch) else "",
+            called=self.session.last_call[:MAX_SUMMARY_CHARACTERS] if outcome is not CheckOutcome.PASSED else "",
             seconds=round(time.monotonic() - started, 4),
         )
         self.results.append(record)

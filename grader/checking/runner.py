@@ -150,7 +150,7 @@ class RemoteLoader:
         )
         session.last_call = ""
         transport.seconds = self._job["seconds"]
-        return [str(remark) for remark in remarks] if isinstance(remarks, list) else []
+        return [str(remark)[:500] for remark in remarks[:100]] if isinstance(remarks, list) else []
 
     def explain_end(self) -> str:
         """Have the student's process ended for good and say what ended it."""
@@ -184,9 +184,10 @@ def run_job(channel: socket.socket) -> None:
     }
     try:
         body = wire.pack(finished, _opaque)
+        wire.unpack(body)
         if len(body) > wire.MAX_MESSAGE_BYTES:
             raise wire.WireError("the traces are too large")
-    except wire.WireError:  # traces hold what the submission returned: too much of it, or nested too deep
+    except wire.WireError:  # traces hold what the submission returned: together too much of it, or nested too deep
         body = wire.pack({**finished, "traces": {}})
     wire.send_message(channel, body)
 

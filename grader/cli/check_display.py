@@ -15,10 +15,10 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.text import Text
 
+from grader.behaviours import Diagnostician
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import CheckRecord, ResultRecord
 from grader.course import Course, CourseError, Exercise, load_course
-from grader.behaviours import Diagnostician
 from grader.grading.collect import CollectedSubmission, exercise_of
 from grader.grading.engine import ConfinementUnavailable, LocalEngine
 from grader.grading.submission_grading import Grader
@@ -106,7 +106,7 @@ def _targets(course: Course, target: str | None) -> Iterator[tuple[Exercise, Pat
 
 
 def _is_changed(exercise: Exercise) -> bool:
-    """Whether somebody has begun on a notebook in exercises/: a cell to be written no longer is as it was handed out."""
+    """Whether somebody has begun on a notebook in exercises/: a cell to be written is no longer as handed out."""
     try:
         notebook = json.loads(exercise.stub_path.read_text(encoding="utf-8"))
         cells = [cell for cell in notebook["cells"] if cell["metadata"].get("nbgrader", {}).get("solution")]

@@ -15,7 +15,7 @@ from grader.sandbox import wire
 
 MAX_ITEMS = 100_000
 MAX_OUTPUT_CHARACTERS = 1 << 20
-MAX_TRACE_BYTES = 64 << 20
+MAX_TRACE_BYTES = 32 << 20
 _HYPOTHESIS_HOOKS = ("execute_example", "setup_example", "teardown_example")  # looked up on a test's first argument
 _SCALARS = (int, float, str, bool, type(None), bytes)
 
