@@ -72,25 +72,34 @@ def apply_change(entry: WrongAnswer | Alternative, reference_source: str) -> str
                 f"{entry.id}: the text {old!r} occurs {count} times in the reference; it must occur once"
             )
         source = source.replace(old, new)
+    if source == reference_source:
+        raise CatalogueError(f"{entry.id}: `swap` changes nothing")
     return source
 
 
 def load_catalogue(path: Path) -> Catalogue:
     """Load a catalogue file.
 
-    Raises CatalogueError when the file is missing or defines duplicate ids.
+    Raises CatalogueError when the file is missing, cannot be run, or defines duplicate ids or anything but entries.
     """
     if not path.is_file():
         raise CatalogueError(f"{path}: no catalogue of wrong answers")
     spec = importlib.util.spec_from_file_location(f"catalogue_{path.parent.name}_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise CatalogueError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
     catalogue = Catalogue(
         tuple(getattr(module, "wrong_answers", ())),
         tuple(getattr(module, "alternatives", ())),
         dict(getattr(module, "equivalent_mutants", {})),
     )
+    for name, kind in (("wrong_answers", WrongAnswer), ("alternatives", Alternative)):
+        strange = [entry for entry in getattr(catalogue, name) if not isinstance(entry, kind)]
+        if strange:
+            raise CatalogueError(f"{path}: {name} holds a {type(strange[0]).__name__}, not a {kind.__name__}")
     entries: list[WrongAnswer | Alternative] = [*catalogue.wrong_answers, *catalogue.alternatives]
     ids = [entry.id for entry in entries]
     repeated = sorted({identifier for identifier in ids if ids.count(identifier) > 1})

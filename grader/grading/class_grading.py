@@ -8,10 +8,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from grader.behaviours import Diagnostician
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
 from grader.course import Course, Exercise, Framework
-from grader.behaviours import Diagnostician
 from grader.gradebook.errors import GradebookError
 from grader.grading.collect import CollectedSubmission, collect
 from grader.grading.engine import LocalEngine

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from grader.behaviours import Diagnostician
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import CheckRecord, Diagnosis, ResultRecord
 from grader.checking.runner import checks_hash, environment_versions
 from grader.course import Exercise
-from grader.behaviours import Diagnostician
 from grader.grading.collect import CollectedSubmission
 from grader.grading.engine import Job, JobResult, LocalEngine
 from grader.notebooks.checks_index import read_checks_index

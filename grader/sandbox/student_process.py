@@ -5,7 +5,6 @@ own functions appear to return.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import builtins
@@ -104,9 +103,8 @@ def forbidden(names: list[str]) -> Iterator[None]:
     undo: list[Callable[[], object]] = []
 
     def replace(owner: Any, attribute: str, value: Any) -> None:
-        own = vars(
-            owner
-        )  # as it is written there: a class method looked up would come back bound, an inherited one twice
+        # Put back as written there: looked up, a class method would come back bound, an inherited name as its own.
+        own = vars(owner)
         back = (
             functools.partial(setattr, owner, attribute, own[attribute])
             if attribute in own
@@ -118,7 +116,11 @@ def forbidden(names: list[str]) -> Iterator[None]:
     def replace_module(name: str) -> None:
         blocked = _ForbiddenModule(name)
         known = sys.modules.get(name)
-        undo.append(functools.partial(sys.modules.pop, name) if known is None else functools.partial(sys.modules.__setitem__, name, known))
+        undo.append(
+            functools.partial(sys.modules.pop, name)
+            if known is None
+            else functools.partial(sys.modules.__setitem__, name, known)
+        )
         sys.modules[name] = blocked
         parent, _, last = name.rpartition(".")
         if hasattr(sys.modules.get(parent), last):
