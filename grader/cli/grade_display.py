@@ -121,8 +121,12 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
         console.print(Text("\n".join(["A person should look at these:", *odd])))
     for note in result.notes:
         console.print(Text(f"Note: {note}"))
-    fresh = len(result.records) - result.reused
-    console.print(f"{fresh} graded, {result.reused} unchanged, {result.seconds:.1f} s.", highlight=False)
+    notebooks = sum(record.status is not SubmissionStatus.MISSING for record in result.records)
+    console.print(
+        f"{notebooks} notebooks: {notebooks - result.reused} graded now, {result.reused} unchanged since the last run; "
+        f"{result.seconds:.1f} s.",
+        highlight=False,
+    )
     console.print(Text(f"Gradebook:    {result.gradebook or 'not written'}"), soft_wrap=True)
     console.print(Text(f"Feedback:     {run.output / 'feedback'}"), soft_wrap=True)
     console.print(Text(f"Class report: {result.report}"), soft_wrap=True)

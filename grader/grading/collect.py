@@ -1,31 +1,44 @@
 """Finding the submissions in what was handed in: nbgrader's folder, a flat folder, or a zip of either.
 
-Names are hostile until proven otherwise: nothing outside the folder is followed, and no name of a student's decides
-where anything is written.
+Names are hostile until proven otherwise: nothing outside the folder is followed, no name of a student's decides where
+anything is written, and what is wrong with one file concerns nobody but its student.
 """
 
 from __future__ import annotations
 
+import lzma
 import os
+import re
+import shutil
 import stat
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from grader.checking.outcome import SubmissionStatus
 from grader.course import Exercise
+from grader.gradebook.files import safe_name
+from grader.notebooks.reading import MAX_BYTES
 
 MAX_ARCHIVE_FILES = 50_000
-MAX_FILE_BYTES = 64 * 1024 * 1024
-MAX_ARCHIVE_BYTES = 4 * 1024**3
-_COPY_SUFFIXES = (" - copy", "-copy", "_copy", " copy")
+MAX_ARCHIVE_BYTES = 4 * 1024**3  # of notebooks, unpacked, each counted up to MAX_BYTES
+MAX_NAME_BYTES = 200
+_NOT_SUBMISSIONS = frozenset({".ipynb_checkpoints", ".git", "__pycache__", "__MACOSX"})
+# What browsers, Jupyter and file managers add to the name of a copy: " (1)", "(1)", "-Copy1", " - Copy (2)", " copy 3".
+_MARK_OF_A_COPY = re.compile(r"(?: ?\(\d{1,3}\)|[ _-]+copy[ _-]?\d{0,3})+$", re.IGNORECASE)
+_BROKEN_ENTRY = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError)
+_BROKEN_DATA = (zlib.error, lzma.LZMAError)
 
 REFUSED_NAME = "The name {name!r} is not safe to use: {reason}. Rename it and grade again."
 REFUSED_LINK = "{name!r} is a link to another place; only real files are read."
+UNKNOWN_NAME = "The name {name!r} matches no exercise. Rename it to <student>_<exercise>.ipynb and grade again."
+CANNOT_BE_OPENED = "{name!r} cannot be opened: {reason}."
 DUPLICATE_OF = "A second notebook of this student for this exercise; {first!r} counts."
 MISSING = "No notebook was handed in for this exercise."
+MISSING_UNDER_THIS_NAME = "No notebook of this name was handed in for this exercise; there are others: {names}."
 
 
 class CollectError(ValueError):
@@ -36,16 +49,33 @@ class CollectError(ValueError):
 class CollectedSubmission:
     """One notebook that was handed in, or the reason why it does not count.
 
-    `status` is None when it is to be graded. `source` is its name relative to the folder; `path` or `data` hold it.
+    `status` is None when it is to be graded. `source` is its name relative to the folder; `path` is the file.
     """
 
     student: str
     exercise: str
     source: str
     path: Path | None = None
-    data: bytes | None = None
     status: SubmissionStatus | None = None
     message: str = ""
+
+
+@dataclass(frozen=True)
+class _File:
+    """A notebook by its name below the folder, wherever it is kept; `refused` says why it must not be opened."""
+
+    parts: tuple[str, ...]
+    path: Path | None = None
+    entry: zipfile.ZipInfo | None = None
+    refused: str = ""
+
+    @property
+    def name(self) -> str:
+        return _shown("/".join(self.parts))
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.parts[-1]).stem
 
 
 def canonical_student(name: str) -> str:
@@ -59,141 +89,39 @@ def unsafe_reason(name: str) -> str:
         return "it is empty or a path"
     if "/" in name or "\\" in name or "\0" in name:
         return "it holds a path"
-    if any(unicodedata.category(character) in ("Cc", "Cf", "Cs") for character in name):
+    categories = {unicodedata.category(character) for character in name}
+    if "Cs" in categories:
+        return "it is not text in UTF-8"
+    if categories & {"Cc", "Cf", "Zl", "Zp"}:
         return "it holds invisible characters"
-    if len(name.encode("utf-8", "surrogatepass")) > 200:
+    if len(name.encode()) > MAX_NAME_BYTES:
         return "it is too long"
     return ""
 
 
 def exercise_of(stem: str, exercises: Sequence[Exercise], topic: str = "") -> Exercise | None:
     """The exercise a file name stands for; browsers' and systems' marks of a copy are ignored."""
-    plain = stem.strip().casefold()
-    if plain.endswith(")") and " (" in plain:
-        plain = plain[: plain.rindex(" (")]
-    for suffix in _COPY_SUFFIXES:
-        plain = plain.removesuffix(suffix)
+    plain = _without_mark(stem).casefold()
     candidates = [exercise for exercise in exercises if exercise.slug.casefold() == plain]
     in_topic = [exercise for exercise in candidates if exercise.topic == topic]
-    return next(iter(in_topic or candidates), None)
+    return (in_topic or candidates or [None])[0]
 
 
-def _split_flat(stem: str, exercises: Sequence[Exercise]) -> tuple[str, Exercise] | None:
-    """Student and exercise of a flat file name, `student-01_scaled_dot_product` or `student-01__…`."""
-    for exercise in sorted(exercises, key=lambda entry: -len(entry.slug)):
-        for separator in ("__", "_", "-", " "):
-            ending = separator + exercise.slug
-            if stem.casefold().endswith(ending.casefold()) and len(stem) > len(ending):
-                return stem[: -len(ending)].rstrip("_- "), exercise
-    return None
-
-
-def _located(parts: tuple[str, ...], exercises: Sequence[Exercise]) -> tuple[str, Exercise] | None:
-    """Student and exercise of a file by its path below the folder."""
-    stem = PurePosixPath(parts[-1]).stem
-    if len(parts) == 1:
-        return _split_flat(stem, exercises)
-    exercise = exercise_of(stem, exercises, parts[1] if len(parts) > 2 else "")
-    return (parts[0], exercise) if exercise is not None else None
-
-
-def _refused(name: str, exercise: str, source: str, message: str) -> CollectedSubmission:
-    return CollectedSubmission(name, exercise, source, status=SubmissionStatus.REFUSED, message=message)
-
-
-def _from_folder(folder: Path, exercises: Sequence[Exercise]) -> Iterator[CollectedSubmission]:
-    for parent, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = sorted(name for name in folders if name not in (".ipynb_checkpoints", ".git", "__pycache__"))
-        for name in folders:
-            if os.path.islink(os.path.join(parent, name)):
-                relative = os.path.relpath(os.path.join(parent, name), folder)
-                yield _refused(
-                    _shown(relative.split(os.sep)[0]), "", _shown(relative), REFUSED_LINK.format(name=_shown(name))
-                )
-        for name in sorted(files):
-            path = Path(parent) / name
-            below = path.relative_to(folder)
-            found = _located(below.parts, exercises) if name.lower().endswith(".ipynb") else None
-            if found is None:
-                continue
-            student, exercise = found
-            shown = _shown(below.as_posix())
-            if not stat.S_ISREG(path.lstat().st_mode):
-                yield _refused(_shown(student), exercise.id, shown, REFUSED_LINK.format(name=shown))
-                continue
-            yield _judged(student, exercise, shown, path=path)
-
-
-def _from_zip(archive: Path, exercises: Sequence[Exercise]) -> Iterator[CollectedSubmission]:
-    try:
-        with zipfile.ZipFile(archive) as bundle:
-            entries = bundle.infolist()
-            if len(entries) > MAX_ARCHIVE_FILES or sum(entry.file_size for entry in entries) > MAX_ARCHIVE_BYTES:
-                raise CollectError(f"{archive}: too many files or too much data for a class's submissions")
-            prefix = _common_folder([entry.filename for entry in entries if not entry.is_dir()], exercises)
-            for entry in entries:
-                if entry.is_dir() or not entry.filename.lower().endswith(".ipynb") or "__MACOSX" in entry.filename:
-                    continue
-                name = entry.filename.removeprefix(prefix)
-                parts = PurePosixPath(name.replace("\\", "/")).parts
-                found = _located(parts, exercises) if parts else None
-                if ".." in parts or name.startswith("/") or stat.S_ISLNK(entry.external_attr >> 16):
-                    exercise = exercise_of(PurePosixPath(parts[-1]).stem, exercises)
-                    reason = REFUSED_NAME.format(name=_shown(name), reason="it points outside the archive")
-                    yield _refused(
-                        _shown("/".join(parts[:-2]) or name), exercise.id if exercise else "", _shown(name), reason
-                    )
-                elif found is not None and entry.file_size > MAX_FILE_BYTES:
-                    message = (
-                        f"The notebook takes {entry.file_size >> 20} MB; at most {MAX_FILE_BYTES >> 20} MB are read."
-                    )
-                    status = SubmissionStatus.UNREADABLE
-                    yield CollectedSubmission(
-                        _shown(found[0]), found[1].id, _shown(name), status=status, message=message
-                    )
-                elif found is not None:
-                    yield _judged(*found, _shown(name), data=bundle.read(entry))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise CollectError(f"{archive}: not a zip archive that can be read ({error})") from None
-
-
-def _common_folder(names: list[str], exercises: Sequence[Exercise]) -> str:
-    """The folder that wraps a whole archive ("submitted/"), if there is one."""
-    first = {name.partition("/")[0] for name in names if "__MACOSX" not in name}
-    if len(first) == 1 and any(name.count("/") >= 2 for name in names):
-        wrapper = first.pop()
-        inner = [PurePosixPath(name).parts[1:] for name in names]
-        if wrapper == "submitted" or all(len(parts) >= 2 for parts in inner if parts and parts[-1].endswith(".ipynb")):
-            topics = {exercise.topic for exercise in exercises}
-            return "" if any(parts[0] in topics for parts in inner if parts) else f"{wrapper}/"
-    return ""
-
-
-def _shown(name: str) -> str:
-    """A name fit to be shown and stored: anything that is not text is replaced."""
-    return name.encode("utf-8", "replace").decode("utf-8")
-
-
-def _judged(
-    student: str, exercise: Exercise, source: str, *, path: Path | None = None, data: bytes | None = None
-) -> CollectedSubmission:
-    name = canonical_student(_shown(student))
-    reason = unsafe_reason(name)
-    if reason:
-        return _refused(name or "(no name)", exercise.id, source, REFUSED_NAME.format(name=name, reason=reason))
-    return CollectedSubmission(name, exercise.id, source, path, data)
-
-
-def collect(place: Path, exercises: Sequence[Exercise]) -> list[CollectedSubmission]:
+def collect(
+    place: Path, exercises: Sequence[Exercise], *, unpacked: Path, course: Sequence[Exercise] = ()
+) -> list[CollectedSubmission]:
     """All submissions in a folder or zip, sorted by student and exercise; what cannot count says why.
 
-    For exercises that somebody handed in, everybody else gets an entry with status MISSING. Raises CollectError when
-    there is no notebook of the course at all.
+    For exercises that somebody handed in, everybody else gets an entry with status MISSING. Notebooks in a zip are
+    written into the folder `unpacked`, which is emptied first. `course` lists exercises that are not to be graded, but
+    may be among the files. Raises CollectError when there is no notebook of the course at all.
     """
+    known = [*exercises, *(exercise for exercise in course if exercise not in exercises)]
     if place.is_dir():
-        found = list(_from_folder(place, exercises))
+        files, students = _in_folder(place)
+        found = list(_submissions(files, known))
     elif place.is_file():
-        found = list(_from_zip(place, exercises))
+        found, students = _from_zip(place, known, unpacked)
     else:
         raise CollectError(f"{place}: there is no such folder or zip")
     if not any(entry.exercise for entry in found):
@@ -202,42 +130,76 @@ def collect(place: Path, exercises: Sequence[Exercise]) -> list[CollectedSubmiss
             f"{place}: no notebook of this course was found. Expected <student>/<topic>/<exercise>.ipynb "
             f"(for example {names}), <student>/<exercise>.ipynb, or <student>_<exercise>.ipynb."
         )
-    ordered = sorted(
-        found,
-        key=lambda entry: (entry.student.casefold(), entry.student, entry.exercise, len(entry.source), entry.source),
-    )
-    return _with_missing(_without_duplicates(ordered), exercises)
+    wanted = {exercise.id for exercise in exercises}
+    strays = [entry for entry in found if not entry.exercise and entry.status is None]
+    counted = [entry for entry in found if entry.exercise in wanted or (not entry.exercise and entry.status is not None)]
+    entries = _without_duplicates(_in_one_spelling(counted))
+    return entries + list(_missing(entries, exercises, students, strays))
 
 
-def _without_duplicates(entries: list[CollectedSubmission]) -> list[CollectedSubmission]:
-    first: dict[tuple[str, str], CollectedSubmission] = {}
-    result = []
-    for entry in entries:
-        key = (entry.student.casefold(), entry.exercise)
-        if entry.status is SubmissionStatus.REFUSED or key not in first:
-            if entry.status is not SubmissionStatus.REFUSED:
-                first[key] = entry
-            result.append(entry)
-            continue
-        message = DUPLICATE_OF.format(first=first[key].source)
-        student = first[key].student
-        result.append(
-            CollectedSubmission(
-                student, entry.exercise, entry.source, entry.path, entry.data, SubmissionStatus.DUPLICATE, message
-            )
-        )
-    return result
+# --- what lies where ---------------------------------------------------------------------------------------------
 
 
-def _with_missing(entries: list[CollectedSubmission], exercises: Sequence[Exercise]) -> list[CollectedSubmission]:
-    handed_in = [exercise.id for exercise in exercises if any(entry.exercise == exercise.id for entry in entries)]
-    counted = [entry for entry in entries if entry.status is not SubmissionStatus.REFUSED]
-    present = {(entry.student, entry.exercise) for entry in entries}
-    students = sorted({entry.student for entry in counted})
-    missing = [
-        CollectedSubmission(student, exercise, "", status=SubmissionStatus.MISSING, message=MISSING)
-        for student in students
-        for exercise in handed_in
-        if (student, exercise) not in present
-    ]
-    return entries + missing
+def _in_folder(folder: Path) -> tuple[list[_File], list[str]]:
+    """The notebooks below a folder, and the names of the folders directly in it."""
+    files: list[_File] = []
+    students: list[str] = []
+
+    def cannot_be_opened(error: OSError) -> None:
+        parts = Path(os.path.relpath(error.filename, folder)).parts
+        reason = CANNOT_BE_OPENED.format(name=_shown("/".join(parts)), reason=error.strerror)
+        files.append(_File(parts, refused=reason))
+
+    for parent, folders, names in os.walk(folder, onerror=cannot_be_opened):
+        here = Path(parent)
+        above = here.relative_to(folder).parts
+        for name in sorted(folders):
+            parts = (*above, name)
+            if (here / name).is_symlink():  # os.walk does not follow it
+                files.append(_File(parts, refused=REFUSED_LINK.format(name=_shown("/".join(parts)))))
+        folders[:] = sorted(name for name in folders if name not in _NOT_SUBMISSIONS)
+        if not above:
+            students = [name for name in folders if not (here / name).is_symlink()]
+        for name in sorted(names):
+            if name.lower().endswith(".ipynb"):
+                parts = (*above, name)
+                refused = "" if _is_plain(here / name) else REFUSED_LINK.format(name=_shown("/".join(parts)))
+                files.append(_File(parts, here / name, refused=refused))
+    return files, students
+
+
+def _is_plain(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def _from_zip(
+    archive: Path, exercises: Sequence[Exercise], unpacked: Path
+) -> tuple[list[CollectedSubmission], list[str]]:
+    """The submissions in a zip, unpacked; and the names of the folders directly in it."""
+    try:
+        with zipfile.ZipFile(archive) as bundle:
+            entries = bundle.infolist()
+            files = [_zipped(entry) for entry in entries if not entry.is_dir() and _is_notebook(entry.filename)]
+            size = sum(min(file.entry.file_size, MAX_BYTES) for file in files if file.entry)
+            if len(entries) > MAX_ARCHIVE_FILES or size > MAX_ARCHIVE_BYTES:
+                raise CollectError(f"{archive}: too many files or too much data for a class's submissions")
+            wrapper = _wrapping_folders([file.parts for file in files if not file.refused], exercises)
+            files = [
+                file if file.refused else replace(file, parts=file.parts[len(wrapper) :])
+                for file in files
+                if file.refused or file.parts[: len(wrapper)] == wrapper
+            ]
+            shutil.rmtree(unpacked, ignore_errors=True)
+            found = [_unpack(bundle, file, unpacked, number) for number, file in enumerate(_submissions(files, exercises))]
+            inside = [_parts(entry.filename) for entry in entries]
+            top = [
+                parts[len(wrapper)]
+                for entry, parts in zip(entries, inside, strict=True)
+                if parts[: len(wrapper)] == wrapper and len(parts) > len(wrapper) + (not entry.is_dir())
+            ]
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise CollectError(f"{archive}: not a zip archive that can be read ({error})") from None
+    return found, sorted({name for name in top if name not in _NOT_SUBMISSIONS and name not in ("..", "/")})

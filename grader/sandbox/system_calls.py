@@ -1,8 +1,9 @@
 """A seccomp filter that takes from the calling process what a student's code never needs.
 
 Landlock guards files; this guards the rest: no sockets, no new processes, no new programs, no tracing, no signals to
-others, no change of modes or times of files (Landlock does not cover those), no kernel interfaces with a history of
-holes. Refused calls fail with EPERM, as if the user lacked the right.
+others, no say in how others are scheduled, no change of modes, times or flags of files and no leases on them (Landlock
+does not cover those), no kernel interfaces with a history of holes. Refused calls fail with EPERM, as if the user
+lacked the right.
 The program is classic BPF (Linux, Documentation/userspace-api/seccomp_filter.rst), installed by the process on itself,
 irrevocable, and inherited by its threads.
 
@@ -27,6 +28,10 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "listen": (50, 201),
     "socketpair": (53, 199),
     "accept4": (288, 242),
+    "sendmsg": (46, 211),  # the channel needs no more than send and receive; these can pass file descriptors
+    "recvmsg": (47, 212),
+    "sendmmsg": (307, 269),
+    "recvmmsg": (299, 243),
     "fork": (57, None),
     "vfork": (58, None),
     "execve": (59, 221),
@@ -41,6 +46,9 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
     "kcmp": (312, 272),
+    "migrate_pages": (256, 238),
+    "move_pages": (279, 239),
+    "process_mrelease": (448, 448),
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
     "shmget": (29, 194),
@@ -58,6 +66,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
+    "io_setup": (206, 0),
     "userfaultfd": (323, 282),
     "perf_event_open": (298, 241),
     "bpf": (321, 280),
@@ -86,6 +95,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "delete_module": (176, 106),
     "acct": (163, 89),
     "quotactl": (179, 60),
+    "quotactl_fd": (443, 443),
     "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265),
     "fanotify_init": (300, 262),
@@ -119,30 +129,39 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "lremovexattr": (198, 15),
     "fremovexattr": (199, 16),
     "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
     "mknod": (133, None),
     "mknodat": (259, 33),
     "fallocate": (285, 47),
     "setpriority": (141, 140),
     "sched_setscheduler": (144, 119),
+    "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274),
     "ioprio_set": (251, 30),
     "setsid": (112, 157),
     "setpgid": (109, 154),
+    "sched_setaffinity": (203, 122),  # allowed for oneself, see below
     "prlimit64": (302, 261),  # allowed for reading and for oneself, see below
     "kill": (62, 129),  # allowed for oneself, see below
     "tgkill": (234, 131),  # allowed for oneself, see below
     "tkill": (200, 130),
     "clone": (56, 220),  # allowed for threads, see below
     "clone3": (435, 435),  # answered with ENOSYS: its flags lie in memory that a filter cannot read
-    "prctl": (157, 167),  # allowed, except for PR_SET_PDEATHSIG
+    "prctl": (157, 167),  # allowed, except for what hides a process from its parent or lets it outlive it
+    "fcntl": (72, 25),  # allowed, except for signals by way of a file, and for leases, which make others wait
+    "ioctl": (16, 29),  # answered with ENOTTY, except for what Python itself asks
 }
-_SPECIAL = ("prlimit64", "kill", "tgkill", "clone", "clone3", "prctl")
+_SPECIAL = ("sched_setaffinity", "prlimit64", "kill", "tgkill", "clone", "clone3", "prctl", "fcntl", "ioctl")
+_PRCTL_REFUSED = (1, 4)  # PR_SET_PDEATHSIG, PR_SET_DUMPABLE
+_FCNTL_REFUSED = (8, 10, 15, 1024, 1026)  # F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY
+_IOCTL_ALLOWED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIO(N)CLEX
 
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _LOAD_WORD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_EPERM, _ENOSYS = 1, 38
-_NUMBER_OFFSET, _ARCH_OFFSET, _ARGUMENT_OFFSET = 0, 4, 16
-_CLONE_THREAD, _PR_SET_PDEATHSIG, _X32_BIT = 0x00010000, 1, 0x40000000
+_EPERM, _ENOTTY, _ENOSYS = 1, 25, 38
+_NUMBER_OFFSET, _ARCH_OFFSET, _ARGUMENT_OFFSET, _SECOND_ARGUMENT_OFFSET = 0, 4, 16, 24
+_CLONE_THREAD, _X32_BIT = 0x00010000, 0x40000000
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
 
 Instruction = tuple[int, int, int, int]
@@ -161,10 +180,12 @@ def filter_program(own_process: int) -> list[Instruction]:
     """The filter as BPF instructions (code, jump if true, jump if false, operand) for a process of that number."""
     column, architecture = _ARCHITECTURES[platform.machine()]
 
-    def number(name: str) -> int | None:
-        return _NUMBERS[name][column]
+    def number(name: str) -> int:
+        value = _NUMBERS[name][column]
+        assert value is not None, name
+        return value
 
-    deny = (_RETURN, 0, 0, _ERRNO | _EPERM)
+    allow, deny = (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ERRNO | _EPERM)
     program: list[Instruction] = [
         (_LOAD_WORD, 0, 0, _ARCH_OFFSET),
         (_JUMP_EQUAL, 1, 0, architecture),
@@ -173,26 +194,28 @@ def filter_program(own_process: int) -> list[Instruction]:
         (_JUMP_GREATER_EQUAL, 0, 1, _X32_BIT),
         deny,
     ]
-    for name in _NUMBERS:
-        value = number(name)
+    for name, numbers in _NUMBERS.items():
+        value = numbers[column]
         if value is not None and name not in _SPECIAL:
             program += [(_JUMP_EQUAL, 0, 1, value), deny]
-    clone3, clone, prctl = number("clone3"), number("clone"), number("prctl")
-    assert clone3 is not None and clone is not None and prctl is not None
-    program += [(_JUMP_EQUAL, 0, 1, clone3), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]
-    program += [(_JUMP_EQUAL, 0, 4, clone), (_LOAD_WORD, 0, 0, _ARGUMENT_OFFSET)]
-    program += [(_JUMP_BITS, 1, 0, _CLONE_THREAD), deny, (_RETURN, 0, 0, _ALLOW)]
-    program += [(_JUMP_EQUAL, 0, 4, prctl), (_LOAD_WORD, 0, 0, _ARGUMENT_OFFSET)]
-    program += [(_JUMP_EQUAL, 0, 1, _PR_SET_PDEATHSIG), deny, (_RETURN, 0, 0, _ALLOW)]
-    for name in ("kill", "tgkill", "prlimit64"):
-        value = number(name)
-        assert value is not None
-        program += [(_JUMP_EQUAL, 0, 5, value), (_LOAD_WORD, 0, 0, _ARGUMENT_OFFSET)]
+    program += [(_JUMP_EQUAL, 0, 1, number("clone3")), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]
+    program += [(_JUMP_EQUAL, 0, 4, number("clone")), (_LOAD_WORD, 0, 0, _ARGUMENT_OFFSET)]
+    program += [(_JUMP_BITS, 1, 0, _CLONE_THREAD), deny, allow]
+    for name, offset, values, listed, others in (
+        ("prctl", _ARGUMENT_OFFSET, _PRCTL_REFUSED, deny, allow),
+        ("fcntl", _SECOND_ARGUMENT_OFFSET, _FCNTL_REFUSED, deny, allow),
+        ("ioctl", _SECOND_ARGUMENT_OFFSET, _IOCTL_ALLOWED, allow, (_RETURN, 0, 0, _ERRNO | _ENOTTY)),
+    ):
+        program += [(_JUMP_EQUAL, 0, 2 * len(values) + 2, number(name)), (_LOAD_WORD, 0, 0, offset)]
+        for value in values:
+            program += [(_JUMP_EQUAL, 0, 1, value), listed]
+        program.append(others)
+    for name in ("kill", "tgkill", "prlimit64", "sched_setaffinity"):
+        program += [(_JUMP_EQUAL, 0, 5, number(name)), (_LOAD_WORD, 0, 0, _ARGUMENT_OFFSET)]
         program += [(_JUMP_EQUAL, 1, 0, own_process)]
-        # prlimit64(0, …) means oneself; kill(0, …) means the whole group and stays refused
-        program += [(_JUMP_EQUAL, 0, 1, 0 if name == "prlimit64" else own_process)]
-        program += [(_RETURN, 0, 0, _ALLOW), deny]
-    program.append((_RETURN, 0, 0, _ALLOW))
+        # prlimit64(0, …) and sched_setaffinity(0, …) mean oneself; kill(0, …) means the whole group and stays refused
+        program += [(_JUMP_EQUAL, 0, 1, own_process if "kill" in name else 0), allow, deny]
+    program.append(allow)
     return program
 
 

@@ -232,7 +232,8 @@ class _Decoder:
                 ext_hook=inner,
                 list_hook=self._count,
                 raw=False,
-                max_array_len=MAX_VALUES,
+                timestamp=1,  # msgpack's own extension: a number is plain data, its class is not
+                max_array_len=min(MAX_VALUES, len(data)),
                 max_map_len=0,  # dictionaries cross as lists of pairs
             )
         except WireError:
@@ -276,7 +277,10 @@ def _array_from_parts(dtype_text: Any, shape: Any, data: Any) -> np.ndarray:
         raise WireError("malformed array shape")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise WireError("array shape and data disagree")
-    return np.frombuffer(data, dtype=dtype).reshape(shape).copy()
+    array = np.frombuffer(data, dtype=dtype).reshape(shape).copy()
+    if dtype.kind == "U":
+        array.tolist()  # raises for numbers that are no characters, which would raise later in whoever shows them
+    return array
 
 
 def _from_ext(code: int, items: Any, from_handle: FromHandle) -> Any:
@@ -291,7 +295,7 @@ def _from_ext(code: int, items: Any, from_handle: FromHandle) -> Any:
             return frozenset(items)
         if code == _COMPLEX:
             return complex(float(items[0]), float(items[1]))
-        if code == _INTEGER and len(items) <= MAX_INTEGER_DIGITS:
+        if code == _INTEGER and len(items) <= MAX_INTEGER_DIGITS + 1:  # with the sign
             return int(items, 16)
         if code == _SLICE:
             return slice(*items)
