@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.catalogue import CatalogueError, WrongAnswer, apply_change, load_catalogue
+from grader.checking.outcome import CheckOutcome
 from grader.checking.record import Diagnosis
 from grader.checking.runner import checks_hash
 from grader.course import Course, Exercise
@@ -22,7 +23,7 @@ from grader.grading.engine import Job, JobResult, LocalEngine
 
 DEFAULT_SEED = 0
 MAX_DIAGNOSES = 3
-_FORMAT = 2
+_FORMAT = 3
 
 
 def behaviours_path(exercise: Exercise) -> Path:
@@ -47,7 +48,8 @@ def find_behaviours(engine: LocalEngine, exercise: Exercise, seed: int) -> dict[
         except CatalogueError:
             continue  # `course verify` reports it
         result = engine.run(Job(exercise, (source,), seed=seed, trace=True))
-        if not result.problem:
+        broken = any(check.outcome is CheckOutcome.ERROR for check in result.checks)
+        if not result.problem and not broken:  # `course verify` reports a check that breaks
             found[entry.id] = behaviour_of(result)
     return found
 

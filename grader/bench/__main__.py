@@ -39,7 +39,9 @@ def time_course_grade(course: Course, folder: Path, output: Path) -> tuple[float
     """Seconds for `course grade` as a command, and the points by "student exercise"."""
     started = time.perf_counter()
     command = [sys.executable, "-m", "grader.cli", "grade", str(folder), "--output", str(output), "--json"]
-    finished = subprocess.run(command, env=_environment(course), capture_output=True, text=True, check=True)
+    finished = subprocess.run(command, env=_environment(course), capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise SystemExit(f"course grade failed:\n{finished.stderr[-3000:]}")
     seconds = time.perf_counter() - started
     records = json.loads(finished.stdout)["records"]
     return seconds, {f"{record['student']} {record['exercise']}": record["points"] for record in records}

@@ -122,7 +122,8 @@ def assert_close(
     else:
         kind: Any = np.complex128 if "c" in kinds else np.float64
         left, right = found.astype(kind), wanted.astype(kind)
-        agree = np.isclose(left, right, rtol=relative, atol=absolute, equal_nan=True)
+        with np.errstate(invalid="ignore", over="ignore"):
+            agree = np.isclose(left, right, rtol=relative, atol=absolute, equal_nan=True)
     if agree.all():
         return
     first = tuple(int(axis[0]) for axis in np.nonzero(~agree)) if agree.ndim else ()

@@ -20,6 +20,8 @@ from grader.grading.submission_grading import Grader
 from grader.notebooks.submission import Submission
 
 FEEDBACK_FOLDER, REPORT_NAME, GRADEBOOK_NAME, RESULTS_FOLDER = "feedback", "report.html", "gradebook.db", "records"
+CACHE_FOLDER = ".cache"
+STOPPED = "stopped; run the same command again to go on where it stopped"
 GRADER_FAILED = "The grader itself failed on this notebook ({error}); a person has to look at it."
 _FASTEST_FIRST = (Framework.PYTHON, Framework.NUMPY, Framework.TORCH, Framework.TRANSFORMERS, Framework.TENSORFLOW)
 
@@ -65,8 +67,18 @@ def grade_class(
     `on_start` is told the number of submissions, `on_result` every record and whether it came from the journal. Raises
     CollectError, ConfinementUnavailable, JournalError; GradingStopped on Ctrl-C.
     """
+    try:
+        return _grade_class(run, on_start, on_result)
+    except KeyboardInterrupt:
+        raise GradingStopped(STOPPED) from None
+
+
+def _grade_class(run: ClassRun, on_start: Callable[[int], None] | None, on_result: Progress | None) -> ClassResult:
     started = time.monotonic()
-    entries = collect(run.place, run.exercises)
+    cache = run.output / CACHE_FOLDER
+    entries = collect(
+        run.place, run.exercises, unpacked=cache / "unpacked", course=run.course.exercises, leave_out=run.output
+    )
     result = ClassResult()
     if on_start is not None:
         on_start(len(entries))
@@ -74,7 +86,7 @@ def grade_class(
         LocalEngine(run.course, confine=run.confine) as engine,
         Journal(run.output / JOURNAL_NAME, fresh=run.fresh) as journal,
     ):
-        grader = Grader(engine, Diagnostician(engine, run.output / ".cache" / "diagnosis"), run.seed)
+        grader = Grader(engine, Diagnostician(engine, cache / "diagnosis"), run.seed)
         known = {JournalKey.of(record): record for record in read_journal(run.output / JOURNAL_NAME)}
         records = _grade_entries(run, grader, entries, known, journal, result, on_result)
     result.records = [records[index] for index in range(len(entries))]
@@ -105,12 +117,10 @@ def _grade_entries(
     for index, entry in enumerate(entries):
         exercise = by_id.get(entry.exercise)
         if exercise is None:  # a refused name that could not even be told apart by exercise
-            record = ResultRecord(
-                entry.student, entry.exercise, entry.status or SubmissionStatus.REFUSED, message=entry.message
-            )
-            finish(index, record, False)
+            status = entry.status or SubmissionStatus.REFUSED
+            finish(index, ResultRecord(entry.student, "", status, message=entry.message, source=entry.source), False)
             continue
-        read = grader.read(exercise, entry)
+        read = _read_safely(grader, exercise, entry)
         if isinstance(read, ResultRecord):
             finish(index, read, False)
             continue
@@ -130,7 +140,7 @@ def _grade_entries(
 def _in_parallel(
     jobs: int, grader: Grader, waiting: Sequence[tuple[int, Exercise, CollectedSubmission, Submission]]
 ) -> Iterable[tuple[int, ResultRecord]]:
-    """Grade in `jobs` threads, yielding results as they come; Ctrl-C stops after what is under way."""
+    """Grade in `jobs` threads, yielding results as they come; on Ctrl-C nothing more is begun."""
     executor = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="grading")
     pending: dict[Future[ResultRecord], int] = {}
     try:
@@ -140,22 +150,30 @@ def _in_parallel(
             done, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
                 yield pending.pop(future), future.result()
-    except KeyboardInterrupt:
-        raise GradingStopped("stopped; run the same command again to go on where it stopped") from None
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _read_safely(grader: Grader, exercise: Exercise, entry: CollectedSubmission) -> Submission | ResultRecord:
+    try:
+        return grader.read(exercise, entry)
+    except Exception as error:
+        return _our_fault(grader.blank(exercise, entry), error)
 
 
 def _grade_safely(
     grader: Grader, exercise: Exercise, entry: CollectedSubmission, submission: Submission
 ) -> ResultRecord:
-    """A fault of ours on one submission must not cost the others their grades."""
     try:
         return grader.grade(exercise, entry, submission)
     except Exception as error:
-        message = GRADER_FAILED.format(error=f"{type(error).__name__}: {error}")
-        blank = grader.blank(exercise, entry, submission.sha256)
-        return replace(blank, status=SubmissionStatus.GRADER_ERROR, message=message)
+        return _our_fault(grader.blank(exercise, entry, submission.sha256), error)
+
+
+def _our_fault(blank: ResultRecord, error: Exception) -> ResultRecord:
+    """A fault of ours on one submission must not cost the others their grades."""
+    message = GRADER_FAILED.format(error=f"{type(error).__name__}: {error}")
+    return replace(blank, status=SubmissionStatus.GRADER_ERROR, message=message)
 
 
 def write_reports(run: ClassRun, result: ClassResult) -> None:

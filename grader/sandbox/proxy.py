@@ -32,6 +32,7 @@ class StudentRaised(StudentError):
         self.class_names = _texts(error.get("bases"))
         self.message = _text(error.get("message"))
         self.lines = _texts(error.get("lines"))
+        self.report = error
         where = "".join(f"\n    {line}" for line in self.lines)
         super().__init__(f"{called} raised {self.class_name}: {self.message}{where}")
 
@@ -43,6 +44,10 @@ def _text(value: Any) -> str:
 
 def _texts(value: Any) -> tuple[str, ...]:
     return tuple(_text(item) for item in value[:30]) if isinstance(value, list) else ()
+
+
+class HasNoLength(StudentRaised, TypeError):
+    """The submission's object has no length. `list` and `tuple` ask for one first, and go on after a TypeError."""
 
 
 class NotWrittenYet(StudentError):
@@ -192,7 +197,14 @@ class RemoteObject:
         return self._session.ask({"op": "getitem", "target": self, "key": key}, label, label)
 
     def __len__(self) -> int:
-        length = self._session.ask({"op": "len", "target": self}, f"len({self._label})", self._label)
+        called, before = f"len({self._label})", self._session.last_call
+        try:
+            length = self._session.ask({"op": "len", "target": self}, called, self._label)
+        except StudentRaised as error:
+            if error.class_name != "TypeError":
+                raise
+            self._session.last_call = before
+            raise HasNoLength(called, error.report) from None
         if type(length) is not int or not 0 <= length <= sys.maxsize:
             raise StudentCrashed("a length that is not a number")
         return length

@@ -127,6 +127,10 @@ def forbidden(names: list[str]) -> Iterator[None]:
             replace(sys.modules[parent], last, blocked)
 
     def replace_name(name: str) -> None:
+        parts = name.split(".")
+        above = [".".join(parts[:length]) for length in range(1, len(parts))]
+        if any(isinstance(sys.modules.get(module), _ForbiddenModule) for module in above):
+            return  # with all of its module
         parent_path, _, last = name.rpartition(".")
         if name in sys.modules or name.partition(".")[0] not in sys.modules:
             replace_module(name)  # a library that is not loaded is not loaded for this; name the module to forbid it
