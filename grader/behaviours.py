@@ -23,7 +23,7 @@ from grader.grading.engine import Job, JobResult, LocalEngine
 
 DEFAULT_SEED = 0
 MAX_DIAGNOSES = 3
-_FORMAT = 3
+_FORMAT = 4
 
 
 def behaviours_path(exercise: Exercise) -> Path:

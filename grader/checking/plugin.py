@@ -17,6 +17,7 @@ from grader.checking.record import CheckRecord
 from grader.sandbox.proxy import Session, Student, StudentCrashed, StudentError, StudentTimeout, StudentUnavailable
 
 MAX_MESSAGE_CHARACTERS = 4000
+MAX_SHRINKS = 10
 MAX_SUMMARY_CHARACTERS = 1000
 BUDGET_SPENT = "Not run: the checks before it used up the time for the whole notebook."
 
@@ -211,13 +212,18 @@ def _message_of(error: BaseException) -> str:
 
 
 def _configure_hypothesis(seed: int) -> None:
-    from hypothesis import HealthCheck, Verbosity, core, settings
+    from hypothesis import HealthCheck, Phase, Verbosity, core, settings
+    from hypothesis.internal.conjecture import engine
 
+    # A smaller example is worth a moment, not seconds: without the phase that explains, and few steps of shrinking.
+    # By count, not by time, so that the same submission is always asked the same.
+    engine.MAX_SHRINKS = MAX_SHRINKS
     settings.register_profile(
         "course",
         max_examples=20,
         deadline=None,
         database=None,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
         print_blob=False,
         report_multiple_bugs=False,
         verbosity=Verbosity.normal,

@@ -13,6 +13,8 @@ from rich.text import Text
 
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
+from grader.gradebook.summary import counted_records
+from grader.gradebook.wording import clean_text
 from grader.grading.class_grading import ClassResult, ClassRun, GradingStopped, grade_class
 
 UNCONFINED = "Grading without confinement: the students' code can read and change everything that you can."
@@ -55,7 +57,7 @@ def grade_with_progress(run: ClassRun, *, as_json: bool) -> None:
 
         def on_result(record: ResultRecord, reused: bool) -> None:
             last = f"{record.student} · {record.exercise}" + (" (unchanged)" if reused else "")
-            progress.update(task, advance=1, last=last[:60])
+            progress.update(task, advance=1, last=clean_text(last)[:60])
 
         try:
             result = grade_class(run, on_start, on_result)
@@ -84,10 +86,7 @@ def _as_json(result: ClassResult) -> dict[str, object]:
 def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
     counted = [record for record in result.records if record.exercise]
     exercises = [exercise for exercise in run.exercises if any(record.exercise == exercise.id for record in counted)]
-    cells: dict[tuple[str, str], ResultRecord] = {}
-    for record in counted:
-        if record.status is not SubmissionStatus.DUPLICATE:
-            cells.setdefault((record.student, record.exercise), record)
+    cells = counted_records(counted)
     students = sorted({record.student for record in counted}, key=str.casefold)
     table = Table(title=f"{run.course.title}: {len(students)} students", title_justify="left")
     table.add_column("student")
@@ -98,7 +97,7 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
     for student in students[:MAX_ROWS]:
         row = [cells.get((student, exercise.id)) for exercise in exercises]
         total = sum(record.points for record in row if record is not None)
-        table.add_row(Text(student), *(_cell(record) for record in row), f"{total:g}/{worth:g}")
+        table.add_row(_text(student), *(_cell(record) for record in row), f"{total:g}/{worth:g}")
     console.print(table)
     if len(students) > MAX_ROWS:
         console.print(f"… and {len(students) - MAX_ROWS} more students in the report.")
@@ -108,7 +107,7 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
         if record.diagnoses
     ]
     if diagnosed:
-        console.print(Text("\n".join(["Misconceptions recognised:", *diagnosed[:15]])))
+        console.print(_text("\n".join(["Misconceptions recognised:", *diagnosed[:15]])))
         if len(diagnosed) > 15:
             console.print(f"  … and {len(diagnosed) - 15} more in the report.")
     odd = [
@@ -118,9 +117,9 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
         if record.status in (SubmissionStatus.REFUSED, SubmissionStatus.DUPLICATE, SubmissionStatus.GRADER_ERROR)
     ]
     if odd:
-        console.print(Text("\n".join(["A person should look at these:", *odd])))
+        console.print(_text("\n".join(["A person should look at these:", *odd])))
     for note in result.notes:
-        console.print(Text(f"Note: {note}"))
+        console.print(_text(f"Note: {note}"))
     notebooks = sum(record.status is not SubmissionStatus.MISSING for record in result.records)
     console.print(
         f"{notebooks} notebooks: {notebooks - result.reused} graded now, {result.reused} unchanged since the last run; "
@@ -130,6 +129,11 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
     console.print(Text(f"Gradebook:    {result.gradebook or 'not written'}"), soft_wrap=True)
     console.print(Text(f"Feedback:     {run.output / 'feedback'}"), soft_wrap=True)
     console.print(Text(f"Class report: {result.report}"), soft_wrap=True)
+
+
+def _text(text: str) -> Text:
+    """Text with names and messages of students in it, which must not steer the terminal."""
+    return Text(clean_text(text))
 
 
 def _cell(record: ResultRecord | None) -> Text:

@@ -146,6 +146,18 @@ class LocalEngine:
         result.seconds = round(time.monotonic() - started, 4)
         return result
 
+    def wait_until_warm(self, framework: Framework) -> None:
+        """Wait for the libraries, whose loading is no submission's time. Raises ForkServerError."""
+        for role, libraries in ((Role.STUDENT, framework), (Role.CHECKER, checker_framework(framework))):
+            self._server(role, libraries).wait_until_ready()
+
+    def require_alive(self, role: Role, framework: Framework) -> None:
+        """Raise ForkServerError when a warm process has died, and so every process forked from it."""
+        with self._lock:
+            server = self._servers.get((role, framework))
+        if server is None or not server.is_alive:
+            raise ForkServerError(f"the warm {framework.value} process ({role.value}) has died")
+
     def fork_checker(self, job: Job) -> Child:
         """A fresh checker for a job. Raises ForkServerError."""
         return self._server(Role.CHECKER, checker_framework(job.exercise.framework)).fork({})
@@ -184,7 +196,8 @@ class _RunningJob:
 
     def run(self) -> JobResult:
         """Drive the job to its end."""
-        limits = self.job.exercise.limits
+        limits, framework = self.job.exercise.limits, self.job.exercise.framework
+        self.engine.wait_until_warm(framework)
         checker = self.engine.fork_checker(self.job)
         deadline = time.monotonic() + limits.total_seconds + 2 * limits.seconds + GRACE_SECONDS
         try:
@@ -198,10 +211,12 @@ class _RunningJob:
                 if readable and self._answer(checker.channel, wire.unpack(wire.receive_message(checker.channel))):
                     break
         except wire.ConnectionClosed:
+            time.sleep(POLL_SECONDS)  # its warm process may be dying as well
+            self.engine.require_alive(Role.CHECKER, checker_framework(framework))
             self.result.problem = "the process that runs the checks ended early"
         finally:
             self._end_student()
-            self.engine.kill(Role.CHECKER, checker_framework(self.job.exercise.framework), checker)
+            self.engine.kill(Role.CHECKER, checker_framework(framework), checker)
         return self.result
 
     def _description(self) -> dict[str, Any]:
@@ -232,6 +247,7 @@ class _RunningJob:
             socket.send_fds(channel, [b"f"], [self._student.channel.fileno()])
             self._student.channel.close()
         elif operation == "kill":
+            self.engine.require_alive(Role.STUDENT, self.job.exercise.framework)
             wire.send_message(channel, wire.pack({"reason": self._end_student()}))
         elif operation == "result":
             self.result.checks.append(check_from_plain(message["check"]))

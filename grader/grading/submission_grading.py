@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from grader.behaviours import Diagnostician
@@ -12,8 +14,10 @@ from grader.checking.runner import checks_hash, environment_versions
 from grader.course import Exercise
 from grader.grading.collect import CollectedSubmission
 from grader.grading.engine import Job, JobResult, LocalEngine
-from grader.notebooks.checks_index import read_checks_index
+from grader.notebooks.checks_index import IndexedCheck, read_checks_index
+from grader.notebooks.names import defined_names
 from grader.notebooks.submission import (
+    CellSyntaxError,
     Stub,
     Submission,
     SubmissionError,
@@ -22,10 +26,8 @@ from grader.notebooks.submission import (
     read_submission,
 )
 
-UNTOUCHED = "The notebook is as it was handed out."
-NO_ANSWER = "None of the code that the checks look for could be read; see the notes for the line."
+UNTOUCHED = "The code is as it was handed out."
 OUT_OF_TIME = "The whole time for this notebook was used up; checks that did not run earn nothing."
-DID_NOT_LOAD = "The notebook's code could not be run to its end, so no check could look at it."
 _NOT_RUN = "Not run: {why}"
 
 
@@ -58,9 +60,8 @@ class Grader:
         if collected.status is not None:
             return self._unchecked(blank, exercise, collected.status, collected.message)
         try:
-            source: Path | bytes = collected.data if collected.data is not None else (collected.path or Path())
             stub = _stub(exercise)
-            submission = read_submission(source, stub=stub)
+            submission = read_submission(collected.path or Path(collected.source), stub=stub)
         except SubmissionError as error:
             return self._unchecked(blank, exercise, error.status, str(error))
         blank = replace(blank, submission_hash=submission.sha256, notes=submission.notes)
@@ -71,12 +72,12 @@ class Grader:
     def grade(self, exercise: Exercise, collected: CollectedSubmission, submission: Submission) -> ResultRecord:
         """Run the checks on a notebook that was read."""
         blank = replace(self.blank(exercise, collected, submission.sha256), notes=submission.notes)
-        result = self.engine.run(Job(exercise, submission.code_cells, seed=self.seed, trace=True))
+        result = self.engine.run(Job(exercise, _cells_by_number(submission), seed=self.seed, trace=True))
         if result.problem:
             return replace(
                 self._unchecked(blank, exercise, SubmissionStatus.GRADER_ERROR, result.problem), seconds=result.seconds
             )
-        status, message = _status(result, submission)
+        status, message = _status(result, submission, _stub(exercise))
         checks = tuple(result.checks) + _not_run(exercise, result, OUT_OF_TIME)
         failed = any(check.outcome is CheckOutcome.FAILED for check in checks)
         diagnoses: tuple[Diagnosis, ...] = ()
@@ -109,12 +110,23 @@ def _not_run(exercise: Exercise, result: JobResult, message: str) -> tuple[Check
     recorded = {check.name for check in result.checks}
     return tuple(
         CheckRecord(check.name, check.title, CheckOutcome.SKIPPED, 0.0, check.points, check.visible, message)
-        for check in read_checks_index(exercise.checks_path)
+        for check in _checks_index(exercise.checks_path, checks_hash(exercise.checks_path))
         if check.name not in recorded
     )
 
 
-def _status(result: JobResult, submission: Submission) -> tuple[SubmissionStatus, str]:
+@lru_cache
+def _checks_index(path: Path, _version: str) -> tuple[IndexedCheck, ...]:
+    return read_checks_index(path)
+
+
+def _cells_by_number(submission: Submission) -> tuple[str, ...]:
+    """The cells to run, with empty ones between: a message on "cell 7" then means the notebook's seventh cell."""
+    by_number = dict(zip(submission.cell_numbers, submission.code_cells, strict=True))
+    return tuple(by_number.get(number, "") for number in range(1, max(by_number, default=0) + 1))
+
+
+def _status(result: JobResult, submission: Submission, stub: Stub | None) -> tuple[SubmissionStatus, str]:
     """What became of a submission whose checks ran."""
     outcomes = {check.outcome for check in result.checks}
     if result.out_of_time:
@@ -126,6 +138,19 @@ def _status(result: JobResult, submission: Submission) -> tuple[SubmissionStatus
         return SubmissionStatus.TIMED_OUT, result.checks[0].message
     if outcomes and outcomes <= {CheckOutcome.CRASHED, CheckOutcome.SKIPPED}:
         return SubmissionStatus.CRASHED, result.checks[0].message
-    if submission.syntax_errors and CheckOutcome.PASSED not in outcomes:
-        return SubmissionStatus.SYNTAX_ERROR, str(submission.syntax_errors[0])
+    error = _decisive_syntax_error(submission, stub)
+    if error is not None and CheckOutcome.PASSED not in outcomes:
+        return SubmissionStatus.SYNTAX_ERROR, str(error)
     return SubmissionStatus.GRADED, ""
+
+
+def _decisive_syntax_error(submission: Submission, stub: Stub | None) -> CellSyntaxError | None:
+    """The syntax error for which something is missing that the stub defines; one in a scratch cell costs nothing."""
+    if stub is None:
+        return next(iter(submission.syntax_errors), None)
+    wanted = set().union(*(defined_names(ast.parse(cell)) for cell in stub.code_cells))
+    missing = wanted - submission.defined_names
+    if not missing:
+        return None
+    named = [error for error in submission.syntax_errors if missing.intersection(error.names)]
+    return next(iter(named or submission.syntax_errors), None)

@@ -22,7 +22,7 @@ from pathlib import Path
 from grader.course import Course, Exercise, Framework, load_course
 from grader.grading.engine import Job, JobResult, LocalEngine
 from grader.sandbox.fork_server import Child
-from tests.grader.attacks.answers import ROOT, answer_code
+from tests.grader.attacks.honest import ROOT, answer_code
 from tests.grader.attacks.model import FIRST_CHECK, NUMPY, REPORT, TOOLS, TORCH, Answer, Attack
 from tests.grader.attacks.outcome import Outcome
 
