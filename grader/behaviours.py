@@ -18,7 +18,7 @@ from grader.checking.outcome import CheckOutcome
 from grader.checking.record import Diagnosis
 from grader.checking.runner import checks_hash
 from grader.course import Course, Exercise
-from grader.diagnosis import Behaviour, behaviour_of, match
+from grader.diagnosis import Behaviour, agreement, behaviour_of, match
 from grader.grading.engine import Job, JobResult, LocalEngine
 
 DEFAULT_SEED = 0
@@ -120,16 +120,17 @@ class Diagnostician:
         self._lock = threading.Lock()
 
     def diagnose(self, exercise: Exercise, result: JobResult, seed: int) -> tuple[Diagnosis, ...]:
-        """The misconceptions a failing result behaves like: exact matches only, if there are any."""
+        """The misconceptions that a failing result behaves most like, if there are any."""
         entries, behaviours = self.behaviours(exercise, seed)
         submission = behaviour_of(result)
-        found = []
-        for entry in entries:
-            how = match(submission, behaviours[entry.id]) if entry.id in behaviours else ""
+        found: list[tuple[int, Diagnosis]] = []
+        for entry in (entry for entry in entries if entry.id in behaviours):
+            how = match(submission, behaviours[entry.id])
             if how:
-                found.append(Diagnosis(entry.id, entry.title, entry.explanation, how))
-        exact = [diagnosis for diagnosis in found if diagnosis.match == "exact"]
-        return tuple((exact or found)[:MAX_DIAGNOSES])
+                diagnosis = Diagnosis(entry.id, entry.title, entry.explanation, how)
+                found.append((agreement(submission, behaviours[entry.id]), diagnosis))
+        closest = max((count for count, _ in found), default=0)
+        return tuple(diagnosis for count, diagnosis in found if count == closest)[:MAX_DIAGNOSES]
 
     def behaviours(self, exercise: Exercise, seed: int) -> tuple[tuple[WrongAnswer, ...], dict[str, Behaviour]]:
         """The catalogued mistakes of an exercise and what each does. A bundle without the catalogue has none."""
@@ -140,12 +141,12 @@ class Diagnostician:
             if key not in self._known:
                 try:
                     entries = load_catalogue(exercise.catalogue_path).wrong_answers
-                    self._known[key] = entries, self._find(exercise, seed)
+                    self._known[key] = entries, self._find(exercise, seed, len(entries))
                 except (CatalogueError, OSError):
                     self._known[key] = (), {}
             return self._known[key]
 
-    def _find(self, exercise: Exercise, seed: int) -> dict[str, Behaviour]:
+    def _find(self, exercise: Exercise, seed: int, count: int) -> dict[str, Behaviour]:
         version = behaviours_version(exercise, seed)
         cached = self._cache / f"{exercise.topic}-{exercise.slug}-{seed}.behaviours.json"
         for path in (behaviours_path(exercise), cached):
@@ -153,8 +154,9 @@ class Diagnostician:
             if kept is not None:
                 return kept
         found = find_behaviours(self._engine, exercise, seed)
-        try:
-            write_behaviours(cached, version, found)
-        except OSError:
-            pass  # a cache that cannot be written costs time, nothing else
+        if len(found) == count:  # fewer when the run was interrupted meanwhile
+            try:
+                write_behaviours(cached, version, found)
+            except OSError:
+                pass  # a cache that cannot be written costs time, nothing else
         return found

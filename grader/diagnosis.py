@@ -109,24 +109,35 @@ def behaviour_of(result: JobResult) -> Behaviour:
     return Behaviour(outcomes, returned)
 
 
+def agreement(submission: Behaviour, mistake: Behaviour) -> int:
+    """How many checks rejected both and saw the same values from both."""
+    return sum(_agree(submission, mistake, name) for name in _rejecting(submission))
+
+
 def match(submission: Behaviour, mistake: Behaviour) -> str:
     """How a submission's behaviour relates to a mistake's: "exact", "partial" or "" for not at all.
 
-    Exact: the same checks rejected both, and every one of them saw the same values from both. Partial: the first check
-    that rejected the submission saw the same values from the mistake, and rejected it too.
+    Exact: the same checks rejected both, and every one of them saw the same values from both. Partial, as when somebody
+    made another mistake as well: the first check that rejected the submission saw the same values from the mistake, and
+    the submission passed no check that the mistake fails.
     """
-    failed = [name for name, outcome in submission.outcomes.items() if outcome in REJECTED]
+    failed = _rejecting(submission)
     if not failed or submission.outcomes.keys() != mistake.outcomes.keys():
         return ""
-
-    def agree(name: str) -> bool:
-        seen = submission.returned.get(name, [])
-        return (
-            bool(seen)
-            and submission.outcomes[name] == mistake.outcomes[name]
-            and same(seen, mistake.returned.get(name, []))
-        )
-
-    if submission.outcomes == mistake.outcomes and all(agree(name) for name in failed):
+    if submission.outcomes == mistake.outcomes and agreement(submission, mistake) == len(failed):
         return "exact"
-    return "partial" if agree(failed[0]) else ""
+    explained = set(_rejecting(mistake)) <= set(failed)
+    return "partial" if explained and _agree(submission, mistake, failed[0]) else ""
+
+
+def _rejecting(behaviour: Behaviour) -> list[str]:
+    return [name for name, outcome in behaviour.outcomes.items() if outcome in REJECTED]
+
+
+def _agree(submission: Behaviour, mistake: Behaviour, check: str) -> bool:
+    seen = submission.returned.get(check, [])
+    return (
+        bool(seen)
+        and submission.outcomes[check] == mistake.outcomes.get(check)
+        and same(seen, mistake.returned.get(check, []))
+    )

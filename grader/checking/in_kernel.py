@@ -12,7 +12,7 @@ from typing import Any
 from grader.checking.outcome import CheckOutcome
 from grader.checking.plugin import CheckPlugin
 from grader.sandbox import wire
-from grader.sandbox.proxy import Session, StudentCrashed, reference_of
+from grader.sandbox.proxy import Session, reference_of
 from grader.sandbox.student_process import Submission, describe_error, forbidden
 
 DEFAULT_SEED = 0
@@ -26,13 +26,12 @@ class InKernelTransport:
 
     def request(self, message: dict[str, Any]) -> dict[str, Any]:
         """See `grader.sandbox.proxy.Transport`."""
+        data = wire.pack(message, reference_of)
         try:
-            request = wire.unpack(wire.pack(message, reference_of), self._submission.from_handle)
+            request = wire.unpack(data, self._submission.from_handle)
             with forbidden(self._forbidden):
                 answer = {"value": self._submission.answer(request)}
             packed = wire.pack(answer, self._submission.to_handle)
-        except wire.WireError as error:
-            raise StudentCrashed(str(error)) from None
         except (Exception, SystemExit) as error:
             packed = wire.pack({"error": describe_error(error)})
         plain: dict[str, Any] = wire.unpack(packed, self._session.from_handle)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis.errors import Flaky
 
 from grader.checking.comparison import Mismatch
 from grader.checking.outcome import CheckOutcome
@@ -19,6 +20,7 @@ from grader.sandbox.proxy import Session, Student, StudentCrashed, StudentError,
 MAX_MESSAGE_CHARACTERS = 4000
 MAX_SHRINKS = 10
 MAX_SUMMARY_CHARACTERS = 1000
+_EXAMPLE_NOTES = ("Failing test case", "Failing explicit example", "Falsifying")  # of newer and older hypothesis
 BUDGET_SPENT = "Not run: the checks before it used up the time for the whole notebook."
 
 
@@ -157,6 +159,11 @@ class CheckPlugin:
     def _judge(self, error: BaseException | None) -> tuple[CheckOutcome, str]:
         if error is None:
             return CheckOutcome.PASSED, ""
+        if isinstance(error, Flaky) and isinstance(
+            error, ExceptionGroup
+        ):  # a failure that the same input did not repeat
+            outcome, message = self._judge(error.exceptions[0])
+            return outcome, f"{message}\nThe next time, the same check came out differently."
         message = _message_of(error)
         if isinstance(error, StudentTimeout):
             self.explain_end()
@@ -201,12 +208,11 @@ def _nothing(**_: Any) -> None:
 
 
 def _message_of(error: BaseException) -> str:
-    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("Falsifying example")]
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(_EXAMPLE_NOTES)]
     text = str(error).strip() or type(error).__name__
     if notes:
-        arguments = [
-            line.strip() for line in notes[0].splitlines()[1:-1] if "student=" not in line and "rng=" not in line
-        ]
+        lines = [line.partition("  # ")[0].strip() for line in notes[0].splitlines()[1:-1]]
+        arguments = [line for line in lines if not line.startswith(("student=", "rng="))]
         text += "\nSmallest example found: " + " ".join(arguments).rstrip(",")
     return text
 

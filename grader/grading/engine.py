@@ -148,6 +148,7 @@ class LocalEngine:
 
     def wait_until_warm(self, framework: Framework) -> None:
         """Wait for the libraries, whose loading is no submission's time. Raises ForkServerError."""
+        self.warm(framework)  # both at once
         for role, libraries in ((Role.STUDENT, framework), (Role.CHECKER, checker_framework(framework))):
             self._server(role, libraries).wait_until_ready()
 

@@ -44,7 +44,7 @@ class JournalKey:
 
 
 def read_journal(path: Path) -> Iterator[ResultRecord]:
-    """All results in a journal, oldest first; lines that are cut off or of another version are passed over.
+    """All results in a journal, oldest first; lines that are cut off, damaged or of another version are passed over.
 
     Raises JournalError when the file exists and cannot be read.
     """
@@ -56,9 +56,11 @@ def read_journal(path: Path) -> Iterator[ResultRecord]:
         raise JournalError(f"{path}: the journal cannot be read: {error.strerror}") from None
     for line in lines:
         try:
-            yield ResultRecord.from_dict(json.loads(line))
-        except (ValueError, TypeError, KeyError):
+            record = ResultRecord.from_dict(json.loads(line))
+            hash(JournalKey.of(record))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
+        yield record
 
 
 class Journal:

@@ -27,7 +27,7 @@ from grader.sandbox.confinement import (
     readable_paths,
 )
 from grader.sandbox.student_process import serve
-from grader.sandbox.usage import Allowance, takes_too_much
+from grader.sandbox.usage import takes_too_much
 
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.02
@@ -84,7 +84,7 @@ class Server:
         self.control, self.role, self.course_root = control, role, os.path.realpath(course_root)
         self.readable = readable_paths() if role == "student" else []
         self.children: dict[int, int | None] = {}  # process -> pidfd, where the system has them
-        self.allowances: dict[int, Allowance] = {}
+        self.deleted_bytes: dict[int, int] = {}  # confined process -> what it may hold in deleted files
         self.selector = selectors.DefaultSelector()
         self.selector.register(control, selectors.EVENT_READ)
 
@@ -93,7 +93,7 @@ class Server:
         self._send({"ready": True})
         while True:
             polling = any(descriptor is None for descriptor in self.children.values())
-            looking = _LOOK_SECONDS if self.allowances else None
+            looking = _LOOK_SECONDS if self.deleted_bytes else None
             events = self.selector.select(_POLL_SECONDS if polling else looking)
             try:
                 if any(key.fileobj is self.control for key, _ in events):
@@ -101,8 +101,8 @@ class Server:
             except (wire.ConnectionClosed, OSError):
                 break
             self._reap()
-            for process, allowance in self.allowances.items():
-                if takes_too_much(process, allowance):
+            for process, allowed in self.deleted_bytes.items():
+                if takes_too_much(process, allowed):
                     os.kill(process, signal.SIGKILL)
         for process in self.children:
             with contextlib.suppress(ProcessLookupError):
@@ -130,8 +130,7 @@ class Server:
         os.close(descriptors[0])
         self._watch(process)
         if request["job"].get("confine"):
-            job = request["job"]
-            self.allowances[process] = Allowance.beyond_this_process(job["memory_bytes"], job["file_bytes"])
+            self.deleted_bytes[process] = request["job"]["file_bytes"]
         self._send({"number": request["number"], "op": "fork", "value": process})
 
     def _become_child(self, job: dict[str, Any], descriptor: int) -> None:
@@ -164,7 +163,7 @@ class Server:
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
                 del self.children[process]
-                self.allowances.pop(process, None)
+                self.deleted_bytes.pop(process, None)
                 if descriptor is not None:
                     self.selector.unregister(descriptor)
                     os.close(descriptor)

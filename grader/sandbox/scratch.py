@@ -13,7 +13,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-MAX_ENTRIES = 10_000  # files and folders
+MAX_ENTRIES = 2_000  # files and folders
 MAX_DEPTH = 32
 
 

@@ -23,6 +23,7 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 40
 MAX_VALUES = 1_000_000  # in the lists of one message: a byte can stand for an object of two hundred
 MAX_HELD_BYTES = 4 * MAX_MESSAGE_BYTES  # in a message and the parts being decoded, each a copy out of the one around it
+MAX_KEYS = 10_000  # in one dictionary or set: keys can be chosen so that each is compared with all others
 MAX_INTEGER_DIGITS = 3500  # hexadecimal; Python shows no number of more than 4300 decimal digits
 
 _TUPLE, _DICT, _SET, _FROZENSET, _COMPLEX, _INTEGER, _SLICE = 1, 2, 3, 4, 5, 6, 7
@@ -285,6 +286,8 @@ def _array_from_parts(dtype_text: Any, shape: Any, data: Any) -> np.ndarray:
 
 def _from_ext(code: int, items: Any, from_handle: FromHandle) -> Any:
     try:
+        if code in (_DICT, _SET, _FROZENSET) and len(items) > MAX_KEYS:
+            raise WireError(f"a dictionary or set of more than {MAX_KEYS} keys")
         if code == _TUPLE:
             return tuple(items)
         if code == _DICT:

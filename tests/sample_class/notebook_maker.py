@@ -68,15 +68,15 @@ class Notebook:
         name = f"{self.student}/{self.exercise}/{self._scratch_cells}"
         return hashlib.sha256(name.encode()).hexdigest()[:8]
 
-    def scratch(self, after: str, source: str, output: str = "") -> None:
-        """Add a cell of the student's own below another one, with what it printed."""
+    def scratch(self, after: str, source: str, printed: str = "", value: str = "") -> None:
+        """Add a cell of the student's own below another one, with what it printed and the value of its last line."""
         self._scratch_cells += 1
         cell = {
             "cell_type": "code",
             "execution_count": None,
             "id": self.scratch_id,
             "metadata": {},
-            "outputs": _printed(output),
+            "outputs": [*_printed(printed), *_value(value)],
             "source": dedent(source).strip(),
         }
         cells = self._notebook["cells"]
@@ -94,6 +94,9 @@ class Notebook:
         """The notebook as Jupyter writes it, after running every code cell from the top."""
         for count, cell in enumerate(self._code_cells(), start=1):
             cell["execution_count"] = count
+            for output in cell["outputs"]:
+                if output["output_type"] == "execute_result":
+                    output["execution_count"] = count
         cells = [{**cell, "source": cell["source"].splitlines(keepends=True)} for cell in self._cells()]
         return json.dumps({**self._notebook, "cells": cells}, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
@@ -118,3 +121,8 @@ def _printed(text: str) -> list[dict[str, Any]]:
     text = dedent(text).strip("\n")
     lines = f"{text}\n".splitlines(keepends=True)
     return [{"name": "stdout", "output_type": "stream", "text": lines}] if text else []
+
+
+def _value(text: str) -> list[dict[str, Any]]:
+    result = {"output_type": "execute_result", "execution_count": None, "metadata": {}, "data": {"text/plain": [text]}}
+    return [result] if text else []

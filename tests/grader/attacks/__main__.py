@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 from tests.grader.attacks.arena import open_arena, snapshot
 from tests.grader.attacks.catalogue import ATTACKS
@@ -13,13 +14,14 @@ from tests.grader.attacks.table import render
 def main() -> int:
     """Try the attacks named on the command line, or all of them."""
     chosen = [attack for attack in ATTACKS if not sys.argv[1:] or attack.id in sys.argv[1:]]
+    started = time.monotonic()
     with open_arena() as arena:
         before = snapshot(arena.place)
         found = {outcome.attack.id: outcome for outcome in arena.run_all(chosen)}
         outcomes = [found[attack.id] for attack in chosen]
         changed = snapshot(arena.place).items() ^ before.items()
         arena.stop()
-        print("\n".join(render(outcomes)))
+        print("\n".join(render(outcomes)), f"\n{time.monotonic() - started:.0f} seconds")
         for outcome in outcomes:
             for fault in outcome.faults():
                 print(f"{outcome.attack.id}: {fault}"[:400])

@@ -1,6 +1,8 @@
 """Attacks on the framework from inside the student's process: patches, hooks, forged messages."""
 
-from tests.grader.attacks.model import NUMPY, QUICK, TORCH, Answer, Attack
+from tests.grader.attacks.honest import answer_code
+from tests.grader.attacks.lying import NO_FUNCTION
+from tests.grader.attacks.model import QUICK, TORCH, Answer, Attack
 
 PATCH_COMPARISONS = """
 import builtins, decimal, fractions, json, math, operator, unittest
@@ -264,6 +266,38 @@ attempt("credentials of somebody else", lambda: line.sendmsg(
 attempt("recvmsg", lambda: line.recvmsg(1, 1000))
 """
 
+# Changes its arguments, which a check asks a probe about; then answers for the probe.
+LIE_TO_PROBES = """
+from grader.sandbox import student_process
+real = student_process.Submission._run_probe
+
+
+def lie(self, request):
+    before = [value.clone() if hasattr(value, "clone") else value for value in request["args"]]
+    return before if request["name"] == "inputs_after_the_call" else real(self, request)
+
+
+student_process.Submission._run_probe = lie
+"""
+CHANGES_INPUT = """
+honest = scaled_dot_product_attention
+
+
+def scaled_dot_product_attention(query, key, value, *arguments, **keywords):
+    result = honest(query.clone(), key, value, *arguments, **keywords)
+    query.detach().mul_(2)
+    return result
+"""
+
+ANOTHER_DOOR = """
+import torch
+
+
+def scaled_dot_product_attention(query, key, value, mask=None, causal=False, scale=None):
+    ready = torch.ops.aten._scaled_dot_product_attention_math
+    return ready(query, key, value, mask, 0.0, causal, None, scale=scale)
+"""
+
 CLOSE_ALL = """
 for descriptor in range(0, 1000):
     try:
@@ -278,7 +312,7 @@ ATTACKS = (
     Attack("patch-comparisons-torch", "the same with a torch exercise that is partly right", PATCH_COMPARISONS,
            answer=Answer.WRONG, exercise=TORCH),
     Attack("patch-the-server", "answer every request itself: passed, 10 points; stop all clocks", PATCH_WIRE,
-           answer=Answer.WRONG),
+           answer=Answer.WRONG, known=NO_FUNCTION),
     Attack("fake-framework", "put fake checkers into sys.modules, conftest.py and .pth files onto the path", FAKE_MODULES,
            answer=Answer.WRONG),
     Attack("hooks", "hook imports, warnings, signals, timers, tracing, the collector and the standard streams", HOOKS,
@@ -289,9 +323,9 @@ ATTACKS = (
     Attack("print-points", "print points and test reports to every stream, write result files", PRINT_POINTS,
            answer=Answer.WRONG),
     Attack("forge-results", "send the grader's own messages: results, finished, spawn, kill", FORGED_RESULTS,
-           answer=Answer.WRONG, known="a value that is no function, called, is taken for a broken check"),
+           answer=Answer.WRONG),
     Attack("answer-in-advance", "send 500 answers before anything is asked", PREMATURE, answer=Answer.WRONG,
-           known="a value that is no function, called, is taken for a broken check"),
+           known=NO_FUNCTION),
     Attack("malformed-errors", "send errors whose parts are numbers, arrays and texts of 10 MB", ODD_ERRORS,
            limits={"seconds": 2, "total_seconds": 8}),
     Attack("garbage", "write noise to every descriptor", GARBAGE, answer=Answer.WRONG),
@@ -304,12 +338,18 @@ ATTACKS = (
     Attack("bomb-of-lengths", "announce a thousand lists of 50 million in each other", CLAIMED_LENGTHS, limits=QUICK),
     Attack("bomb-of-nests", "send 50 MB wrapped 38 times", NESTED_PARTS, limits={"seconds": 4, "total_seconds": 4}),
     Attack("bomb-of-keys", "send a set of 200,000 numbers with the same hash", COLLIDING_KEYS,
-           limits={"seconds": 3, "total_seconds": 3}, at_most_seconds=60),
+           limits={"seconds": 3, "total_seconds": 3}),
     Attack("flood-of-output", "send 30 MB of output and 30 MB of value with every answer", ENDLESS_ANSWERS,
            limits={"seconds": 3, "total_seconds": 4},
-           known="a value that is no function, called, is taken for a broken check"),
+           known=NO_FUNCTION),
     Attack("flood-of-remarks", "send 60 MB of remarks on the loading", REMARKS, limits=QUICK),
     Attack("pass-descriptors", "pass descriptors and false credentials along with a message", DESCRIPTORS,
            answer=Answer.WRONG),
-    Attack("close-everything", "close every descriptor", CLOSE_ALL, exercise=NUMPY),
+    Attack("lie-to-probes", "change its inputs, and answer for the probe that asks whether it did",
+           LIE_TO_PROBES + CHANGES_INPUT, exercise=TORCH, answer=Answer.RIGHT, answer_first=True,
+           baseline=answer_code(TORCH, Answer.RIGHT) + CHANGES_INPUT,
+           known="a probe runs in the submission's process: what it says is the submission's word"),
+    Attack("another-door", "call what the exercise forbids by another of its names", ANOTHER_DOOR, exercise=TORCH,
+           known="a forbidden name is replaced inside the submission's own process; its other names are not"),
+    Attack("close-everything", "close every descriptor", CLOSE_ALL),
 )  # fmt: skip

@@ -1,6 +1,6 @@
 """Attacks by what a submission returns: objects that lie, that are too large, or that end badly."""
 
-from tests.grader.attacks.model import NUMPY, QUICK, TORCH, Answer, Attack
+from tests.grader.attacks.model import QUICK, TORCH, Answer, Attack
 
 BOTH = """
 classification_metrics = binary_report = lambda *arguments, **keywords: {value}
@@ -273,27 +273,28 @@ def binary_report(*arguments, **keywords):
     sys.exit("all 10 points")
 """
 
+NO_FUNCTION = "calling what is no function is taken for a fault of the check (grader/checking/plugin.py)"
+
 ATTACKS = (
     Attack("always-equal", "return objects that are equal and close to everything and claim to be dicts",
-           LIAR + BOTH.format(value="liar", claims="liar")),
+           LIAR + BOTH.format(value="liar", claims="liar"), baseline=ALWAYS_RAISES),
     Attack("liars-inside", "return a dict of objects that are equal and close to everything",
            LIAR + BOTH.format(value="dict.fromkeys(('confusion', 'precision', 'recall', 'f1', 'accuracy', 'tp'), liar)",
-                              claims="dict.fromkeys(('constant_guess', 'precision', 'micro_f1'), liar)")),
+                              claims="dict.fromkeys(('constant_guess', 'precision', 'micro_f1'), liar)"), baseline=ALWAYS_RAISES),
     Attack("lying-subclasses", "return subclasses of dict, int, float and ndarray whose comparisons lie", SUBCLASSES),
     Attack("lying-tensors", "return subclasses of Tensor and objects with the right shape and dtype", TENSORS,
            exercise=TORCH),
     Attack("liar-for-tensors", "return an object that answers every question with itself for both tensors",
-           LIAR + ATTENTION.format(value="liar"), exercise=TORCH),
+           LIAR + ATTENTION.format(value="liar"), exercise=TORCH,
+           baseline=ATTENTION.format(value="(_ for _ in ()).throw(ValueError())")),
     Attack("endless-objects", "return endless generators, lengths of 2**62, names of 1 MB, texts of 8 GB", ENDLESS,
            limits={"seconds": 2, "total_seconds": 6}),
     Attack("oversized-values", "return 10 GB, 60 MB, nests of 100,000 lists, circles, a million keys", SIZES,
-           limits={"seconds": 10, "total_seconds": 30}, at_most_seconds=60),
+           limits={"seconds": 5, "total_seconds": 20}),
     Attack("odd-text", "return and raise half surrogates, impossible characters, terminal codes, huge integers", ODD_TEXT),
     Attack("pickles", "return pickles and objects that run a program when they are rebuilt", PICKLES),
-    Attack("different-every-time", "return something else for the same question", FICKLE,
-           known="hypothesis calls such answers flaky, which is taken for a broken check (checking/plugin.py)"),
-    Attack("not-functions", "bind the names of functions to numbers and texts", NOT_FUNCTIONS,
-           known="calling what is no function is taken for a broken check (checking/plugin.py)"),
+    Attack("different-every-time", "return something else for the same question", FICKLE),
+    Attack("not-functions", "bind the names of functions to numbers and texts", NOT_FUNCTIONS, known=NO_FUNCTION),
     Attack("false-exceptions", "raise exceptions of its own that are called ValueError", FALSE_NAMES,
            baseline=ALWAYS_RAISES),
     Attack("stops", "raise SystemExit, KeyboardInterrupt and other BaseExceptions", STOPS),
@@ -304,8 +305,8 @@ ATTACKS = (
     Attack("abort", "abort, at the first call", BOTH.format(value="os.abort()", claims="{}")),
     Attack("deep-recursion", "overflow the stack of the process",
            "sys.setrecursionlimit(1 << 30)\n" + BOTH.format(value="(f := lambda n: f(n + 1))(0)", claims="{}"),
-           limits={"seconds": 10, "total_seconds": 30}),
+           limits={"seconds": 5, "total_seconds": 10, "memory_megabytes": 200}),
     Attack("never-loads", "sleep for ever while the notebook is loaded", "time.sleep(1000)", limits=QUICK),
     Attack("never-answers", "sleep for ever in each function", BOTH.format(value="time.sleep(1000)", claims="{}"),
-           limits=QUICK, exercise=NUMPY),
+           limits=QUICK),
 )  # fmt: skip

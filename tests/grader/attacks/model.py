@@ -27,9 +27,10 @@ class Attack:
     """A hostile submission.
 
     `code` is its cell (or cells), run after the tools below and before the honest `answer`, unless `answer_first`.
-    What it gains it prints with `attempt` or as a line that begins with GOT; `may` names what is no gain. `baseline`
-    replaces the answer as the honest version whose points are compared. `limits` replaces limits of the exercise,
-    `checks` chooses some of them. `judge` says what else went wrong, or nothing.
+    What it gains it prints with `attempt` or as a line that begins with GOT; `may` names what is no gain; a line that
+    begins with SAID is for the table. `baseline` replaces the answer as the honest version whose points are compared.
+    `limits` replaces limits of the exercise, `checks` chooses some of its checks. `judge` says what else went wrong, or
+    nothing. `known` is why it succeeds all the same, where that is known and told.
     """
 
     id: str
@@ -42,9 +43,8 @@ class Attack:
     limits: Mapping[str, float] = field(default_factory=dict)
     checks: tuple[str, ...] = ()
     may: tuple[str, ...] = ()
-    at_most_seconds: float = 20.0
     judge: Callable[[Outcome], str] | None = None
-    known: str = ""  # why it succeeds today; the fix lies outside of the sandbox
+    known: str = ""
 
 
 QUICK = {"seconds": 1, "total_seconds": 4}  # for what runs into its time limit on purpose

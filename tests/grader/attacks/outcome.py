@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from grader.checking.outcome import CheckOutcome
-from grader.grading.engine import JobResult
+from grader.grading.engine import GRACE_SECONDS, JobResult
 from tests.grader.attacks.model import Attack
 
 MEBIBYTE = 1 << 20
@@ -33,6 +33,12 @@ class Outcome:
         return sum(check.points for check in self.result.checks)
 
     @property
+    def allowed_seconds(self) -> float:
+        """What the engine promises for the limits of the exercise, and as much again for a loaded machine."""
+        seconds, total = self.attack.limits.get("seconds", 10), self.attack.limits.get("total_seconds", 60)
+        return 2 * (total + 2 * seconds) + GRACE_SECONDS
+
+    @property
     def gains(self) -> list[str]:
         """What it says it got, apart from what is none."""
         lines = [line.removeprefix("GOT ") for line in self.result.output.splitlines() if line.startswith("GOT ")]
@@ -55,7 +61,8 @@ class Outcome:
         gains = self.gains
         if gains:
             return "GOT " + "; ".join(gains)
-        parts = [self.refusals] if self.refusals else []
+        said = [line.removeprefix("SAID ") for line in self.result.output.splitlines() if line.startswith("SAID ")]
+        parts = said + [self.refusals] * bool(self.refusals)
         kinds = Counter(check.outcome for check in self.result.checks)
         if kinds[CheckOutcome.TIMEOUT]:
             parts.append("stopped by its time limit")
@@ -88,7 +95,7 @@ class Outcome:
         faults += [f"it broke the check {check.name}: {check.message}" for check in broken[:1]]
         faults += ["its output was kept beyond the limit"] * (len(result.output) > limit)
         faults += [f"{len(remark)} characters of a remark were kept" for remark in result.remarks if len(remark) > 600]
-        if self.seconds > attack.at_most_seconds:
+        if self.seconds > self.allowed_seconds:
             faults.append(f"it kept the grader busy for {self.seconds:.0f} seconds")
         if self.checker_memory > CHECKER_MAY_GROW:
             faults.append(f"it made a process of the grader grow by {self.checker_memory / MEBIBYTE:.0f} MB")

@@ -1,6 +1,7 @@
 """Attacks that look for what is hidden: files, other processes, and the student's own process."""
 
-from tests.grader.attacks.model import NUMPY, TORCH, Answer, Attack
+from tests.grader.attacks.lying import ATTENTION
+from tests.grader.attacks.model import TORCH, Attack
 
 # What only the checks or the reference hold. Never whole in the code that looks for it, which would find itself.
 TARGETS = '''
@@ -167,15 +168,15 @@ for name, module in list(sys.modules.items()):
         if name.startswith(("tests", "reference", "grader.checking")) or wanted in getattr(module, "__dict__", {}):
             if wanted != "points" or name.startswith("grader"):
                 print("GOT module", name, wanted)
-own = {id(HALVES), id(globals())}
-for thing in gc.get_objects():
+own, everything = {id(HALVES), id(globals())}, gc.get_objects()
+for thing in everything:
     if isinstance(thing, dict) and id(thing) not in own:
         for value in list(thing.values()):
             if isinstance(value, (str, bytes)):
                 look("object", value)
             elif isinstance(value, types.FunctionType):
                 look("code", value.__code__.co_name + repr(value.__code__.co_consts)[:2000])
-print("MEMORY")
+print(f"SAID nothing hidden in {len(everything)} objects and {len(sys.modules)} modules")
 '''
 )
 
@@ -193,12 +194,13 @@ with open("/proc/self/mem", "rb", 0) as memory:
             try:
                 memory.seek(begin)
                 data = memory.read(min(end - begin, (1 << 24) + 100))
-            except (OSError, ValueError):
+            except (OSError, ValueError, OverflowError):
                 continue
             total += len(data)
             found = hidden_in(data)
             if found:
                 print("GOT memory", line, found)
+print(f"SAID nothing hidden in {total >> 20} MB")
 for descriptor in range(3, 200):
     if descriptor != LINE:
         attempt(f"descriptor {descriptor}", lambda: os.read(descriptor, 100))
@@ -242,7 +244,7 @@ def tell(said):
         if "assert_close" in text or "expected" in text.replace("expected_", "") and "probe" not in text:
             print("GOT expectation", text[:200])
     if any("differentiate" in str(thing) for thing in seen):
-        print("SAW a probe's source")
+        print("SAID saw a probe's source and arguments, no expected value")
     seen.clear()
 
 
@@ -292,10 +294,10 @@ ATTACKS = (
     Attack("import-hidden", "import the reference, the checks and the grader, with and without paths to them",
            IMPORT_HIDDEN),
     Attack("scan-process", "look through frames, modules, objects, caches and the environment for checks and values",
-           SCAN_PROCESS, may=("memory of",), limits={"seconds": 20}),
+           SCAN_PROCESS, limits={"seconds": 20}),
     Attack("scan-memory", "look through its whole memory and every descriptor for checks and values", SCAN_MEMORY,
-           exercise=NUMPY, limits={"seconds": 20}),
+           limits={"seconds": 20}),
     Attack("spy-on-probes", "hook exec, compile, the wire and a probe's namespace to see expected values", SPY,
-           exercise=TORCH, answer=Answer.NOTHING),
+           exercise=TORCH, baseline=ATTENTION.format(value="query, key")),
     Attack("learn-over-restarts", "leave what a check asked for the process that takes its place after a crash", REMEMBER),
 )  # fmt: skip

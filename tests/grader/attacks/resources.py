@@ -1,7 +1,7 @@
 """Attacks on time, memory and output."""
 
 from tests.grader.attacks.lying import BOTH
-from tests.grader.attacks.model import QUICK, TORCH, Answer, Attack
+from tests.grader.attacks.model import QUICK, Answer, Attack
 
 BIG_MEMORY = """
 import mmap
@@ -21,29 +21,6 @@ try:
 except MemoryError:
     kept.clear()
     print("REFUSED 1 MemoryError:1")
-"""
-
-REPLACED_MAPPINGS = """
-# the limit counts addresses: put memory where libraries were
-libc = ctypes.CDLL(None, use_errno=True)
-libc.mmap.restype, libc.mmap.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
-total, blocks = 0, []
-try:
-    while True:
-        blocks.append(bytearray(64 << 20))
-        total += 64
-except MemoryError:
-    pass
-wanted = ("torch", "numpy", "scipy", "sympy", "stdc", "blas", "gomp", "matplotlib")
-for line in open("/proc/self/maps").read().splitlines():
-    place, rights = line.split()[:2]
-    start, end = (int(part, 16) for part in place.split("-"))
-    if any(name in line for name in wanted) and "libtorch_python" not in line and end - start > 1 << 20:
-        if libc.mmap(start, end - start, 3, 0x11 | 0x20, -1, 0) == start:
-            ctypes.memset(start, 1, end - start)
-            total += (end - start) >> 20
-print("GOT", total, "MB") if total > 2300 else print(total)
-time.sleep(0.3)
 """
 
 IN_EVERY_CELL = "while True:\n    pass"
@@ -122,8 +99,6 @@ ATTACKS = (
     Attack("fifty-gigabytes", "take 50 GB and 3 GB in one piece", BIG_MEMORY, limits={"seconds": 10}),
     Attack("small-pieces", "take memory in small pieces until there is no more", SMALL_PIECES, answer=Answer.WRONG,
            answer_first=True, limits={"seconds": 10, "memory_megabytes": 500}),
-    Attack("replaced-libraries", "take 2 GB, then put more memory where the libraries were", REPLACED_MAPPINGS,
-           exercise=TORCH, limits={"seconds": 10}),
     Attack("loop-in-every-cell", "loop for ever in each of ten cells", (IN_EVERY_CELL,) * 10, limits=QUICK),
     Attack("loop-in-c", "loop for ever in a matrix product", NUMPY_LOOP, limits=QUICK),
     Attack("loop-in-a-regex", "loop for ever in a regular expression, at each call",

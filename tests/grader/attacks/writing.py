@@ -117,13 +117,13 @@ for name in ["memfd_create", "memfd_secret"]:
 """
 
 SMALL_FILES = """
-for number in range(300_000):
+for number in range(30_000):
     os.close(os.open(str(number), os.O_CREAT | os.O_WRONLY))
 print("GOT", number + 1, "files")
 """
 
 FOLDERS = """
-for number in range(200_000):
+for number in range(20_000):
     os.mkdir(str(number))
 print("GOT", number + 1, "folders, 4 KB each")
 """
@@ -175,8 +175,8 @@ ATTACKS = (
     Attack("deleted-files", "write 6 GB into files that it has deleted", DELETED_FILES, limits={"seconds": 10}),
     Attack("nameless-files", "write 6 GB into files that never had a name", NAMELESS_FILES, limits={"seconds": 10}),
     Attack("sparse-files", "make files of a terabyte, in memory too", SPARSE),
-    Attack("many-files", "make 300,000 empty files", SMALL_FILES, limits={"seconds": 10}, known=ENGINE),
-    Attack("many-folders", "make 200,000 folders", FOLDERS, limits={"seconds": 10}, known=ENGINE),
+    Attack("many-files", "make 30,000 empty files", SMALL_FILES, limits={"seconds": 10}, known=ENGINE),
+    Attack("many-folders", "make 20,000 folders", FOLDERS, limits={"seconds": 10}, known=ENGINE),
     Attack("deep-folders", "nest folders deeper than a path or a recursion can go", DEEP_FOLDERS, known=ENGINE),
     Attack("odd-folders", "leave folders without rights, links in circles, names like options", ODD_FOLDERS),
     Attack("swap-folders", "exchange a folder and a link to / while it is being measured", SWAP_FOLDERS, limits=QUICK),
