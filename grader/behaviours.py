@@ -16,7 +16,7 @@ from pathlib import Path
 from grader.catalogue import CatalogueError, WrongAnswer, apply_change, load_catalogue
 from grader.checking.outcome import CheckOutcome
 from grader.checking.record import Diagnosis
-from grader.checking.runner import checks_hash
+from grader.checking.versions import checks_hash
 from grader.course import Course, Exercise
 from grader.diagnosis import Behaviour, agreement, behaviour_of, match
 from grader.grading.engine import Job, JobResult, LocalEngine
@@ -68,7 +68,7 @@ def read_behaviours(path: Path, version: str) -> dict[str, Behaviour] | None:
 def write_behaviours(path: Path, version: str, behaviours: dict[str, Behaviour]) -> None:
     """Write behaviours, one mistake a line. Raises OSError."""
     lines = [
-        f"{json.dumps(name)}:{json.dumps({'outcomes': entry.outcomes, 'returned': entry.returned}, separators=(',', ':'))}"
+        f"{json.dumps(name)}:{json.dumps(vars(entry), separators=(',', ':'))}"
         for name, entry in sorted(behaviours.items())
     ]
     text = f'{{"version":{json.dumps(version)},"behaviours":{{\n' + ",\n".join(lines) + "\n}}\n"

@@ -32,7 +32,12 @@ c.Exchange.root = {exchange!r}
 def _environment(course: Course) -> dict[str, str]:
     own = str(Path(sys.executable).parent)
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return {**os.environ, **quiet, "PATH": own + os.pathsep + os.environ.get("PATH", ""), "COURSE_ROOT": str(course.root)}
+    return {
+        **os.environ,
+        **quiet,
+        "PATH": own + os.pathsep + os.environ.get("PATH", ""),
+        "COURSE_ROOT": str(course.root),
+    }
 
 
 def time_course_grade(course: Course, folder: Path, output: Path) -> tuple[float, dict[str, float]]:
@@ -47,7 +52,9 @@ def time_course_grade(course: Course, folder: Path, output: Path) -> tuple[float
     return seconds, {f"{record['student']} {record['exercise']}": record["points"] for record in records}
 
 
-def time_nbgrader(course: Course, submissions: Sequence[BenchSubmission], root: Path) -> tuple[dict[str, float], dict[str, float]]:
+def time_nbgrader(
+    course: Course, submissions: Sequence[BenchSubmission], root: Path
+) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds for `nbgrader autograde` by topic (set-up not counted), and the points by "student exercise"."""
     environment = _environment(course)
     (root / "nbgrader_config.py").write_text(_CONFIGURATION.format(root=str(root), exchange=str(root / "exchange")))

@@ -54,7 +54,9 @@ def _filled(stub: dict[str, Any], source: str, student: str) -> dict[str, Any]:
     ]
     for cell in solutions:
         cell["source"] = "pass"
-    code = "\n".join(line for line in source.splitlines() if not line.startswith("#") and line.strip() not in (_BEGIN, _END))
+    code = "\n".join(
+        line for line in source.splitlines() if not line.startswith("#") and line.strip() not in (_BEGIN, _END)
+    )
     # One line of each student's own, so that no two files are the same.
     solutions[-1]["source"] = f"# {student}\n{code}"
     return notebook

@@ -30,6 +30,15 @@ class CheckRecord:
     called: str = ""
     seconds: float = 0.0
 
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; `from_dict` is its inverse."""
+        return {**asdict(self), "outcome": self.outcome.value}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> CheckRecord:
+        """Rebuild a record from its JSON form."""
+        return cls(**{**data, "outcome": CheckOutcome(data["outcome"])})
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -80,8 +89,7 @@ class ResultRecord:
         """The JSON form; `from_dict` is its inverse."""
         data = asdict(self)
         data["status"] = self.status.value
-        for check, raw in zip(self.checks, data["checks"], strict=True):
-            raw["outcome"] = check.outcome.value
+        data["checks"] = [check.to_dict() for check in self.checks]
         data["points"] = self.points
         return data
 
@@ -95,9 +103,7 @@ class ResultRecord:
             raise ValueError(f"result record has schema {data.get('schema')!r}; this version reads {RECORD_SCHEMA}")
         fields = {key: value for key, value in data.items() if key != "points"}
         fields["status"] = SubmissionStatus(fields["status"])
-        fields["checks"] = tuple(
-            CheckRecord(**{**check, "outcome": CheckOutcome(check["outcome"])}) for check in fields["checks"]
-        )
+        fields["checks"] = tuple(CheckRecord.from_dict(check) for check in fields["checks"])
         fields["diagnoses"] = tuple(Diagnosis(**diagnosis) for diagnosis in fields["diagnoses"])
         fields["notes"] = tuple(fields["notes"])
         return cls(**fields)

@@ -6,14 +6,10 @@ imported here, never in the student's process.
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import socket
 import tempfile
 import time
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from importlib import metadata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +17,6 @@ import hypothesis.core  # noqa: F401  (warm before the fork)
 import pytest
 
 from grader.checking import comparison  # noqa: F401  (warm before the fork)
-from grader.checking.outcome import CheckOutcome
 from grader.checking.plugin import CheckPlugin
 from grader.checking.record import CheckRecord
 from grader.sandbox import wire
@@ -62,28 +57,6 @@ class CheckRun:
     problem: str = ""
 
 
-def checks_hash(path: Path) -> str:
-    """SHA-256 of a check file: the version of the checks."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def environment_versions(framework: str, confinement: str) -> dict[str, str]:
-    """Versions that a result depends on."""
-    return dict(_environment_versions(framework, confinement))
-
-
-@lru_cache
-def _environment_versions(framework: str, confinement: str) -> dict[str, str]:
-    versions = {"python": platform.python_version(), "platform": platform.system(), "confinement": confinement}
-    names = {"torch": ["torch"], "tensorflow": ["tensorflow", "keras"], "transformers": ["torch", "transformers"]}
-    for name in ["numpy", "hypothesis", *names.get(framework, [])]:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "missing"
-    return versions
-
-
 def run_checks(checks_path: Path, plugin: CheckPlugin) -> CheckRun:
     """Run a check file with pytest inside this process and collect what the plugin recorded."""
     problem = ""
@@ -103,15 +76,6 @@ def warm_up() -> None:
         path = Path(directory) / "test_warm_up.py"
         path.write_text(_WARM_UP_CHECK)
         run_checks(path, CheckPlugin(session=Session(), load=lambda _: [], explain_end=str))
-
-
-def _plain(record: CheckRecord) -> dict[str, Any]:
-    return {**asdict(record), "outcome": record.outcome.value}
-
-
-def check_from_plain(data: dict[str, Any]) -> CheckRecord:
-    """The inverse of how a result travels to the scheduling process."""
-    return CheckRecord(**{**data, "outcome": CheckOutcome(data["outcome"])})
 
 
 class RemoteLoader:
@@ -169,7 +133,7 @@ def run_job(channel: socket.socket) -> None:
         only=frozenset(job["only"]),
         total_seconds=job["total_seconds"],
         stop_at_first=job["stop_at_first"],
-        on_result=lambda record: wire.send_message(channel, wire.pack({"op": "result", "check": _plain(record)})),
+        on_result=lambda record: wire.send_message(channel, wire.pack({"op": "result", "check": record.to_dict()})),
     )
     try:
         run = run_checks(Path(job["checks_path"]), plugin)

@@ -50,7 +50,7 @@ def check_and_show(target: str | None, *, watch: bool, as_json: bool, seed: int)
     if not targets:
         console.print(NOTHING_CHANGED)
         return 1
-    with _engine(course, console) as engine:
+    with _engine(course, console, [exercise for exercise, _ in targets]) as engine:
         engine.warm(*dict.fromkeys(exercise.framework for exercise, _ in targets))
         grader = Grader(engine, Diagnostician(engine, _cache(course)), seed)
         status = _check_once(grader, targets, console, as_json)
@@ -62,12 +62,12 @@ def check_and_show(target: str | None, *, watch: bool, as_json: bool, seed: int)
     return status
 
 
-def _engine(course: Course, console: Console) -> LocalEngine:
+def _engine(course: Course, console: Console, exercises: Sequence[Exercise]) -> LocalEngine:
     try:
-        return LocalEngine(course)
+        return LocalEngine(course, exercises=exercises)
     except ConfinementUnavailable as error:
         console.print(f"[yellow]{UNCONFINED}[/] ({escape(str(error))})")
-        return LocalEngine(course, confine=False)
+        return LocalEngine(course, confine=False, exercises=exercises)
 
 
 def _cache(course: Course) -> Path:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Thread
 
 from grader.behaviours import Diagnostician
 from grader.checking.outcome import SubmissionStatus
@@ -83,16 +86,32 @@ def _grade_class(run: ClassRun, on_start: Callable[[int], None] | None, on_resul
     if on_start is not None:
         on_start(len(entries))
     with (
-        LocalEngine(run.course, confine=run.confine) as engine,
+        LocalEngine(run.course, confine=run.confine, exercises=_handed_in(run, entries)) as engine,
         Journal(run.output / JOURNAL_NAME, fresh=run.fresh) as journal,
     ):
+        gradebook = Thread(target=_load_gradebook, daemon=True)
+        gradebook.start()
         grader = Grader(engine, Diagnostician(engine, cache / "diagnosis"), run.seed)
         known = {JournalKey.of(record): record for record in read_journal(run.output / JOURNAL_NAME)}
         records = _grade_entries(run, grader, entries, known, journal, result, on_result)
+    gradebook.join()
     result.records = [records[index] for index in range(len(entries))]
     result.seconds = time.monotonic() - started
     write_reports(run, result)
     return result
+
+
+def _load_gradebook() -> None:
+    """Import nbgrader while the submissions are graded: it takes two seconds, and is needed only at the end."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("grader.gradebook.nbgrader_connection")
+        importlib.import_module("nbgrader.api")
+
+
+def _handed_in(run: ClassRun, entries: Sequence[CollectedSubmission]) -> list[Exercise]:
+    """The exercises that somebody handed in."""
+    handed_in = {entry.exercise for entry in entries}
+    return [exercise for exercise in run.exercises if exercise.id in handed_in]
 
 
 def _grade_entries(

@@ -15,6 +15,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from grader.sandbox.fork_server import Child, ForkServer, ForkServerError, Role
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 30.0
+# Module, and what in an exercise tells that it is needed: the first optimizer imports torch._dynamo, which takes a second.
+_IMPORTED_LATE = (("torch._dynamo", "torch.optim"), ("matplotlib.pyplot", "matplotlib"))
 _TORCH_FRAMEWORKS = (Framework.TORCH, Framework.TRANSFORMERS)
 
 
@@ -74,14 +77,18 @@ def checker_framework(framework: Framework) -> Framework:
 class LocalEngine:
     """Warm processes and the jobs that run through them. Thread-safe; use it as a context manager."""
 
-    def __init__(self, course: Course, *, confine: bool = True) -> None:
-        """Nothing is started yet. Raises ConfinementUnavailable when `confine` is set and this machine cannot."""
+    def __init__(self, course: Course, *, confine: bool = True, exercises: Sequence[Exercise] | None = None) -> None:
+        """Nothing is started yet. `exercises` are those that will be run, by default all of the course.
+
+        Raises ConfinementUnavailable when `confine` is set and this machine cannot.
+        """
         if confine:
             missing = missing_protections(course.allow_degraded)
             if missing:
                 names = ", ".join(protection.value for protection in missing)
                 raise ConfinementUnavailable(f"this machine cannot confine a student's code; it lacks: {names}")
         self.course, self.confine = course, confine
+        self.exercises = course.exercises if exercises is None else tuple(exercises)
         self._directory = Path(tempfile.mkdtemp(prefix="course-"))
         self._servers: dict[tuple[Role, Framework], ForkServer] = {}
         self._lock = threading.Lock()
@@ -129,9 +136,21 @@ class LocalEngine:
                     server.close()
                 directory = self._directory / f"{role.value}-{framework.value}"
                 directory.mkdir(exist_ok=True)
-                server = ForkServer(role, framework.value, directory, self.course.root)
+                also = self._also_imported(framework) if role is Role.STUDENT else ()
+                server = ForkServer(role, framework.value, directory, self.course.root, also)
                 self._servers[role, framework] = server
             return server
+
+    def _also_imported(self, framework: Framework) -> tuple[str, ...]:
+        """What the exercises at hand import late, and so every submission would import anew."""
+        texts = [
+            path.read_text(encoding="utf-8")
+            for exercise in self.exercises
+            if exercise.framework is framework
+            for path in (exercise.reference_path, exercise.checks_path)
+            if path.is_file()
+        ]
+        return tuple(module for module, sign in _IMPORTED_LATE if any(sign in text for text in texts))
 
     def run(self, job: Job) -> JobResult:
         """Run the checks of a job. A warm process that dies is started anew and the job tried once more."""
@@ -238,8 +257,6 @@ class _RunningJob:
 
     def _answer(self, channel: socket.socket, message: dict[str, Any]) -> bool:
         """Do what the checker asks; True when it has finished."""
-        from grader.checking.runner import check_from_plain
-
         operation = message["op"]
         if operation == "spawn":
             self._end_student()
@@ -251,7 +268,7 @@ class _RunningJob:
             self.engine.require_alive(Role.STUDENT, self.job.exercise.framework)
             wire.send_message(channel, wire.pack({"reason": self._end_student()}))
         elif operation == "result":
-            self.result.checks.append(check_from_plain(message["check"]))
+            self.result.checks.append(CheckRecord.from_dict(message["check"]))
         elif operation == "finished":
             self.result.traces = message["traces"]
             self.result.remarks = [str(remark) for remark in message["remarks"]]

@@ -10,7 +10,7 @@ from pathlib import Path
 from grader.behaviours import Diagnostician
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import CheckRecord, Diagnosis, ResultRecord
-from grader.checking.runner import checks_hash, environment_versions
+from grader.checking.versions import checks_hash, environment_versions
 from grader.course import Exercise
 from grader.grading.collect import CollectedSubmission
 from grader.grading.engine import Job, JobResult, LocalEngine

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -50,13 +51,12 @@ class Child:
 
 
 PRELOADS: dict[Role, dict[str, tuple[str, ...]]] = {
-    # The first optimizer imports torch._dynamo, which takes a second; the first plot matplotlib.
     Role.STUDENT: {
         "python": (),
         "numpy": ("numpy",),
-        "torch": ("numpy", "torch", "torch._dynamo"),
+        "torch": ("numpy", "torch"),
         "tensorflow": ("numpy", "tensorflow", "keras"),
-        "transformers": ("numpy", "torch", "torch._dynamo", "transformers"),
+        "transformers": ("numpy", "torch", "transformers"),
     },
     Role.CHECKER: {"numpy": ("numpy",), "torch": ("numpy", "torch")},
 }
@@ -89,10 +89,13 @@ def clean_environment(role: Role) -> dict[str, str]:
 class ForkServer:
     """A warm process on this machine. Thread-safe; `close` ends it and all its children."""
 
-    def __init__(self, role: Role, framework: str, work_directory: Path, course_root: Path) -> None:
+    def __init__(
+        self, role: Role, framework: str, work_directory: Path, course_root: Path, also: Sequence[str] = ()
+    ) -> None:
         """Start the process; it imports its libraries while the caller goes on (see `wait_until_ready`).
 
-        `work_directory` is where temporary files of the imports go. Raises ForkServerError for an unknown framework.
+        `also` names modules to import beside those of the framework, where they are installed. `work_directory` is
+        where temporary files of the imports go. Raises ForkServerError for an unknown framework.
         """
         if framework not in PRELOADS[role]:
             raise ForkServerError(f"no warm process is known for framework {framework!r}")
@@ -109,7 +112,13 @@ class ForkServer:
         self._control = ours
         environment = {**clean_environment(role), "TMPDIR": str(work_directory), "MPLCONFIGDIR": str(work_directory)}
         command = [sys.executable, "-s", "-P", "-W", "ignore", "-m", "grader.sandbox.fork_server_main"]
-        arguments = [str(theirs.fileno()), role.value, ",".join(PRELOADS[role][framework]), str(course_root)]
+        arguments = [
+            str(theirs.fileno()),
+            role.value,
+            ",".join(PRELOADS[role][framework]),
+            str(course_root),
+            ",".join(also),
+        ]
         self._error_log = work_directory / f"{role.value}-{framework}.log"
         try:
             with self._error_log.open("ab") as log:

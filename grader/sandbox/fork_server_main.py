@@ -171,8 +171,8 @@ class Server:
 
 
 def main() -> None:
-    """Entry point: `python -m grader.sandbox.fork_server_main DESCRIPTOR ROLE MODULES COURSE_ROOT`."""
-    descriptor, role, modules, course_root = sys.argv[1:5]
+    """Entry point: `python -m grader.sandbox.fork_server_main DESCRIPTOR ROLE MODULES COURSE_ROOT ALSO`."""
+    descriptor, role, modules, course_root, also = sys.argv[1:6]
     control = socket.socket(fileno=int(descriptor))
     control.set_inheritable(False)
     # No `_die_with_parent` here: to the kernel the parent is the thread that started this process, and that thread may
@@ -183,10 +183,9 @@ def main() -> None:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     if role == "student":
-        with contextlib.suppress(ImportError):
-            importlib.import_module("sandlock")
-        with contextlib.suppress(ImportError):
-            importlib.import_module("matplotlib.pyplot")
+        for module in ("sandlock", *filter(None, also.split(","))):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module)
     else:
         importlib.import_module("grader.checking.runner").warm_up()
     gc.freeze()  # keeps the collector off the libraries' objects, so that children share their memory
