@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -89,7 +88,7 @@ def _grade_class(run: ClassRun, on_start: Callable[[int], None] | None, on_resul
         LocalEngine(run.course, confine=run.confine, exercises=_handed_in(run, entries)) as engine,
         Journal(run.output / JOURNAL_NAME, fresh=run.fresh) as journal,
     ):
-        gradebook = Thread(target=_load_gradebook, daemon=True)
+        gradebook = Thread(target=_prepare_gradebook, args=(_database_url(run),), daemon=True)
         gradebook.start()
         grader = Grader(engine, Diagnostician(engine, cache / "diagnosis"), run.seed)
         known = {JournalKey.of(record): record for record in read_journal(run.output / JOURNAL_NAME)}
@@ -101,11 +100,17 @@ def _grade_class(run: ClassRun, on_start: Callable[[int], None] | None, on_resul
     return result
 
 
-def _load_gradebook() -> None:
-    """Import nbgrader while the submissions are graded: it takes two seconds, and is needed only at the end."""
-    with contextlib.suppress(ImportError):
-        importlib.import_module("grader.gradebook.nbgrader_connection")
-        importlib.import_module("nbgrader.api")
+def _prepare_gradebook(url: str) -> None:
+    """Import nbgrader and make its database while the submissions are graded: both take seconds.
+
+    What goes wrong here goes wrong again when the results are written, and is told then.
+    """
+    with contextlib.suppress(ImportError, GradebookError):
+        from grader.gradebook.nbgrader_connection import open_gradebook
+        from grader.gradebook.nbgrader_database import DEFAULT_COURSE_ID
+
+        with open_gradebook(url, DEFAULT_COURSE_ID):
+            pass
 
 
 def _handed_in(run: ClassRun, entries: Sequence[CollectedSubmission]) -> list[Exercise]:
@@ -195,6 +200,10 @@ def _our_fault(blank: ResultRecord, error: Exception) -> ResultRecord:
     return replace(blank, status=SubmissionStatus.GRADER_ERROR, message=message)
 
 
+def _database_url(run: ClassRun) -> str:
+    return run.database_url or f"sqlite:///{(run.output / GRADEBOOK_NAME).absolute()}"
+
+
 def write_reports(run: ClassRun, result: ClassResult) -> None:
     """Write CSV, feedback pages, class report and nbgrader's gradebook.
 
@@ -214,7 +223,7 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     result.report = write_class_report(
         summary, run.output / REPORT_NAME, feedback_directory=feedback, generated=datetime.now()
     )
-    url = run.database_url or f"sqlite:///{(run.output / GRADEBOOK_NAME).absolute()}"
+    url = _database_url(run)
     try:
         from grader.gradebook.nbgrader_database import write_gradebook
 

@@ -28,7 +28,7 @@ from grader.sandbox.fork_server import Child, ForkServer, ForkServerError, Role
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 30.0
-# Module, and what in an exercise tells that it is needed: the first optimizer imports torch._dynamo, which takes a second.
+# Module, and what in an exercise tells that it is needed. The first optimizer imports torch._dynamo, for a second.
 _IMPORTED_LATE = (("torch._dynamo", "torch.optim"), ("matplotlib.pyplot", "matplotlib"))
 _TORCH_FRAMEWORKS = (Framework.TORCH, Framework.TRANSFORMERS)
 
