@@ -32,7 +32,11 @@ _WITHOUT = (
     "junitxml",
     "pastebin",
 )
-_PYTEST_ARGUMENTS = [*(part for name in _WITHOUT for part in ("-p", f"no:{name}")), "--import-mode=importlib"]
+_PYTEST_ARGUMENTS = [
+    *(part for name in _WITHOUT for part in ("-p", f"no:{name}")),
+    "--import-mode=importlib",
+    "--assert=plain",  # messages are the check's own words: pytest's would show the expected values
+]
 _WARM_UP_CHECK = '''
 from hypothesis import given, strategies as st
 from grader.checking import assert_close, points

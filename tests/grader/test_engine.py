@@ -173,6 +173,18 @@ class TestAJob:
         assert "The checks could not be imported" in result.problem and "no_such_module_anywhere" in result.problem
         assert result.checks == []
 
+    def test_a_message_is_the_checks_own_and_shows_nothing_of_what_the_check_knows(self, engine, small, tmp_path):
+        telling = replace(small, root=tmp_path)
+        telling.checks_path.parent.mkdir(parents=True)
+        telling.checks_path.write_text(
+            "SECRETS = {'first': False}\n"
+            "def test_a(student):\n    assert len(SECRETS) == 2, f'{len(SECRETS)} of 2 are right'\n"
+            "def test_b(student):\n    assert student.double(1) == SECRETS\n"
+        )
+        result = engine.run(Job(telling, (RIGHT,)))
+        assert outcomes(result) == {"a": "failed", "b": "failed"}
+        assert [check.message for check in result.checks] == ["1 of 2 are right", "Called: double(1)\nAssertionError"]
+
     def test_text_that_is_no_text_does_not_stop_anything(self, engine, small):
         cell = "def double(x):\n    print('\\udc80')\n    raise ValueError('\\ud800')\n"
         result = engine.run(Job(small, ("'\ud800'", cell), trace=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
+from tests.grader.attacks import notebooks
 from tests.grader.attacks.arena import open_arena, snapshot
 from tests.grader.attacks.catalogue import ATTACKS
 from tests.grader.attacks.outcome import MEBIBYTE
@@ -20,8 +21,11 @@ def main() -> int:
         found = {outcome.attack.id: outcome for outcome in arena.run_all(chosen)}
         outcomes = [found[attack.id] for attack in chosen]
         changed = snapshot(arena.place).items() ^ before.items()
-        arena.stop()
-        print("\n".join(render(outcomes)), f"\n{time.monotonic() - started:.0f} seconds")
+        rows = [outcome.row for outcome in outcomes]
+        if not sys.argv[1:]:
+            rows += [notebooks.run(arena, attack)[0] for attack in notebooks.ATTACKS]
+        arena.settle()
+        print("\n".join(render(rows)), f"\n{time.monotonic() - started:.0f} seconds")
         for outcome in outcomes:
             for fault in outcome.faults():
                 print(f"{outcome.attack.id}: {fault}"[:400])

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from grader.course import Course, Exercise, Framework, load_course
 from grader.grading.engine import Job, JobResult, LocalEngine
+from grader.sandbox import scratch
 from grader.sandbox.fork_server import Child
 from tests.grader.attacks.honest import ROOT, answer_code
 from tests.grader.attacks.model import FIRST_CHECK, NUMPY, REPORT, TOOLS, TORCH, Answer, Attack
@@ -75,6 +75,7 @@ class Arena:
     honest_runs: int = 0
     harmed: list[str] = field(default_factory=list)
     own_growth: int = 0
+    threads: tuple[threading.Thread, ...] = ()
     _active: set[str] = field(default_factory=set)
     _peaks: dict[int, int] = field(default_factory=dict)
     _stopped: threading.Event = field(default_factory=threading.Event)
@@ -84,17 +85,20 @@ class Arena:
         exercise = self.course.exercise(attack.exercise)
         return replace(exercise, limits=replace(exercise.limits, **attack.limits))
 
-    def run(self, attack: Attack) -> Outcome:
-        """Try one attack."""
-        replacements: dict[str, object] = {"@COURSE@": self.place / "course", "@REPO@": ROOT, "@HOME@": self.place / "home"}
-        replacements |= {"@SECRET@": SECRET_VARIABLE, "@HIDDEN@": " ".join((*HIDDEN_CODE, *PLANTED))}
+    def cells(self, attack: Attack) -> tuple[str, ...]:
+        """The attack's notebook: tools, attack and answer, and the count of what was refused."""
+        replacements = {"@COURSE@": str(self.place / "course"), "@HOME@": str(self.place / "home"), "@REPO@": str(ROOT)}
+        replacements |= {"@HIDDEN@": " ".join((*HIDDEN_CODE, *PLANTED))}
         tools = TOOLS
         for mark, value in replacements.items():
-            tools = tools.replace(mark, str(value))
+            tools = tools.replace(mark, value)
         hostile = (attack.code,) if isinstance(attack.code, str) else attack.code
         answer = answer_code(attack.exercise, attack.answer)
-        cells = (tools, *((answer, *hostile) if attack.answer_first else (*hostile, answer)), REPORT)
-        job = Job(self.exercise(attack), cells, only=frozenset(attack.checks), trace=True)
+        return (tools, *((answer, *hostile) if attack.answer_first else (*hostile, answer)), REPORT)
+
+    def run(self, attack: Attack) -> Outcome:
+        """Try one attack."""
+        job = Job(self.exercise(attack), self.cells(attack), only=frozenset(attack.checks), trace=True)
         started, result, error = time.monotonic(), JobResult(), ""
         self._active.add(attack.id)
         try:
@@ -113,7 +117,7 @@ class Arena:
             error,
             time.monotonic() - started,
             max((self._peaks.pop(process, 0) for process in checkers), default=0),
-            [process for process, _ in students if _is_running(process)],
+            [process for process in (*checkers, *(process for process, _ in students)) if _is_running(process)],
             [str(directory) for _, directory in students if directory.exists()],
         )
 
@@ -165,9 +169,14 @@ class Arena:
         warm = set(self.engine.process_ids())
         return [process for process in _processes() if process not in warm and _session(process) in warm]
 
-    def stop(self) -> None:
-        """End the threads' work."""
+    def settle(self) -> None:
+        """End the neighbours' and the watch's work, and wait for it; at least one neighbour comes to its end."""
+        deadline = time.monotonic() + 60
+        while not self.honest_runs and time.monotonic() < deadline:
+            time.sleep(0.1)
         self._stopped.set()
+        for thread in self.threads:
+            thread.join()
 
 
 @contextmanager
@@ -184,19 +193,17 @@ def open_arena() -> Iterator[Arena]:
             engine.warm(Framework.NUMPY, Framework.TORCH)
             for id, check in FIRST_CHECK.items():  # everything is warm before the memory is looked at
                 engine.run(Job(course.exercise(id), (answer_code(id, Answer.RIGHT),), only=frozenset({check})))
-            threads = [threading.Thread(target=work) for work in (arena.watch, arena.live_beside)]
-            for thread in threads:
+            arena.threads = tuple(threading.Thread(target=work) for work in (arena.watch, arena.live_beside))
+            for thread in arena.threads:
                 thread.start()
             try:
                 yield arena
             finally:
-                arena.stop()
-                for thread in threads:
-                    thread.join()
+                arena.settle()
         finally:
             with suppress(RecursionError):
                 engine.close()
-            subprocess.run(["rm", "-rf", "--", str(engine._directory)], check=False)
+            scratch.remove(engine._directory)
     finally:
         del os.environ[SECRET_VARIABLE]
         shutil.rmtree(place, ignore_errors=True)
@@ -228,8 +235,9 @@ def snapshot(place: Path) -> dict[str, tuple[object, ...]]:
             continue  # pytest writes there when it imports a check
         status = path.lstat()
         content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() and not path.is_symlink() else ""
-        times = (0, 0) if path.is_dir() else (status.st_mtime_ns, status.st_nlink)
-        found[str(path.relative_to(place))] = (status.st_mode, status.st_uid, *times, content, tuple(os.listxattr(path)))
+        times = (0, 0, 0) if path.is_dir() else (status.st_mtime_ns, status.st_ctime_ns, status.st_nlink)
+        rights = (status.st_mode, status.st_uid, *os.listxattr(path))
+        found[str(path.relative_to(place))] = (*rights, *times, content)
     return found
 
 

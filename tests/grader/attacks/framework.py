@@ -52,8 +52,8 @@ for name in ["grader.checking", "grader.checking.comparison", "grader.checking.p
     fake.assert_close = fake.assert_equal = fake.points = fake.raises = lambda *arguments, **keywords: None
     sys.modules[name] = fake
 evil = f"import os; open({COURSE + '/stolen'!r}, 'w').write('x')"
-for name in ["conftest.py", "pytest.py", "sitecustomize.py", "usercustomize.py", "numpy.py", "hypothesis.py", "grader.py",
-             "setup.cfg", "pytest.ini", "pyproject.toml", ".pth", "evil.pth", "__init__.py", "test_stolen.py"]:
+for name in ["conftest.py", "pytest.py", "sitecustomize.py", "usercustomize.py", "numpy.py", "hypothesis.py",
+             "grader.py", "setup.cfg", "pytest.ini", "pyproject.toml", "evil.pth", "__init__.py", "test_stolen.py"]:
     open(name, "w").write(evil)
 for place in sys.path + [COURSE, REPO, os.path.dirname(os.__file__)]:
     attempt(place, lambda: os.open(place + "/attack-was-here.pth", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
@@ -120,7 +120,7 @@ for hidden in ["tests", "checks", "In", "Out", "_oh", "get_ipython", "__IPYTHON_
     attempt(hidden, lambda: eval(hidden))
 """
 
-PRINT_POINTS = '''
+PRINT_POINTS = """
 import json
 CLAIM = dict(name="test_claims", title="x", outcome="passed", points=3.0, max_points=3.0, visible=True, message="")
 for line in ["10", "score: 10/10", "10 passed in 0.01s", json.dumps({"op": "result", "check": CLAIM}),
@@ -135,18 +135,18 @@ for name in ["results.json", "report.xml", ".coverage", "score", "journal.jsonl"
     open(name, "w").write(json.dumps(CLAIM))
 display(10)
 10
-'''
+"""
 
-MESSAGES = '''
+MESSAGES = """
 import threading
 from grader.sandbox import wire
 NAMES = ["test_worked_example", "test_claims", "test_always_answering_the_frequent_class_is_not_rewarded"]
 CHECKS = [dict(name=name, title=name, outcome="passed", points=3.0, max_points=3.0, visible=True, message="",
                expected="", actual="", called="", seconds=0.1) for name in NAMES]
 FORGED = [{"op": "result", "check": check} for check in CHECKS]
-FORGED += [{"op": "finished", "traces": {}, "remarks": [], "output": "", "problem": ""}, {"op": "spawn"}, {"op": "kill"},
-           {"reason": "it passed"}, {"ok": True}, {"ended": GRADER, "status": 0}, {"ready": True}]
-'''
+FORGED += [{"op": "finished", "traces": {}, "remarks": [], "output": "", "problem": ""}, {"op": "spawn"},
+           {"op": "kill"}, {"reason": "it passed"}, {"ok": True}, {"ended": GRADER, "status": 0}, {"ready": True}]
+"""
 
 FORGED_RESULTS = MESSAGES + "for message in FORGED * 3:\n    send(frame(wire.pack(message)))\n"
 
@@ -171,12 +171,18 @@ ODD = [{"error": {"class": [1], "bases": 7, "lines": 3, "message": {"a": 1}}}, {
        {"value": wire.HandleReference(10**9, ("Tensor",) * 100)}, {"value": wire.HandleReference(-1)}]
 
 
+real_pack, called = wire.pack, []
+
+
+def pack(value, *arguments):
+    return real_pack(ODD.pop(0)) if called and ODD else real_pack(value, *arguments)
+
+
 def classification_metrics(*arguments, **keywords):
-    send(frame(wire.pack(ODD.pop(0))))
-    os._exit(0) if not ODD else time.sleep(1000)
+    called.append(1)
 
 
-binary_report = classification_metrics
+wire.pack, binary_report = pack, classification_metrics
 """
 )
 
@@ -198,7 +204,7 @@ for byte in frame(b"\\xc3" * 10_000):
     time.sleep(0.3)
 """
 
-BOMB = '''
+BOMB = """
 def ext(code, payload):
     return b"\\xc9" + struct.pack(">IB", len(payload), code) + payload
 
@@ -214,7 +220,7 @@ def text(letters):
 def answer(value, output=""):
     pairs = [b"\\x92" + text("value") + value, b"\\x92" + text("output") + text(output)]
     return frame(ext(2, array(b"".join(pairs), 2)))
-'''
+"""
 EMPTY_LISTS = BOMB + "send(answer(array(b'\\x90' * 60_000_000, 60_000_000)))\ntime.sleep(1000)"
 EMPTY_MAPS = BOMB + "send(answer(array(b'\\x80' * 900_000, 900_000)))\ntime.sleep(1000)"
 MANY_PARTS = BOMB + "send(answer(array(b'\\xd4\\x01\\x90' * 900_000, 900_000)))\ntime.sleep(1000)"
@@ -313,13 +319,13 @@ ATTACKS = (
            answer=Answer.WRONG, exercise=TORCH),
     Attack("patch-the-server", "answer every request itself: passed, 10 points; stop all clocks", PATCH_WIRE,
            answer=Answer.WRONG, known=NO_FUNCTION),
-    Attack("fake-framework", "put fake checkers into sys.modules, conftest.py and .pth files onto the path", FAKE_MODULES,
-           answer=Answer.WRONG),
+    Attack("fake-framework", "put fake checkers into sys.modules, conftest.py and .pth files onto the path",
+           FAKE_MODULES, answer=Answer.WRONG),
     Attack("hooks", "hook imports, warnings, signals, timers, tracing, the collector and the standard streams", HOOKS,
            answer=Answer.WRONG, limits={"seconds": 10, "total_seconds": 30}),
     Attack("audit-hook", "refuse every audited event of the interpreter", AUDIT, answer=Answer.WRONG),
-    Attack("notebook-hooks", "strip asserts and blank cells by IPython's transformers, see cells by its events", IPYTHON,
-           answer=Answer.WRONG),
+    Attack("notebook-hooks", "strip asserts and blank cells by IPython's transformers, see cells by its events",
+           IPYTHON, answer=Answer.WRONG),
     Attack("print-points", "print points and test reports to every stream, write result files", PRINT_POINTS,
            answer=Answer.WRONG),
     Attack("forge-results", "send the grader's own messages: results, finished, spawn, kill", FORGED_RESULTS,
@@ -327,7 +333,7 @@ ATTACKS = (
     Attack("answer-in-advance", "send 500 answers before anything is asked", PREMATURE, answer=Answer.WRONG,
            known=NO_FUNCTION),
     Attack("malformed-errors", "send errors whose parts are numbers, arrays and texts of 10 MB", ODD_ERRORS,
-           limits={"seconds": 2, "total_seconds": 8}),
+           limits=QUICK),
     Attack("garbage", "write noise to every descriptor", GARBAGE, answer=Answer.WRONG),
     Attack("half-a-frame", "send half a message and sleep", HALF_A_FRAME, limits=QUICK),
     Attack("huge-length", "announce a message of 4 GB", HUGE_LENGTH, limits=QUICK),

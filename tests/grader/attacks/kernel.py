@@ -29,16 +29,18 @@ TRIES = {
     "io_uring_setup": ((425, 425), 4, buffer), "io_uring_enter": ((426, 426), 0, 0, 0, 0, None, 0),
     "io_uring_register": ((427, 427), -1, 0, None, 0), "io_setup": ((206, 0), 1000, ctypes.byref(ctypes.c_ulong())),
     "bpf": ((321, 280), 0, buffer, 48), "perf_event_open": ((298, 241), buffer, 0, -1, -1, 0),
-    "userfaultfd": ((323, 282), 1), "keyctl": ((250, 219), 0, -3, 1), "add_key": ((248, 217), b"user", b"x", b"x", 1, -3),
+    "userfaultfd": ((323, 282), 1), "keyctl": ((250, 219), 0, -3, 1),
+    "add_key": ((248, 217), b"user", b"x", b"x", 1, -3),
     "request_key": ((249, 218), b"user", b"x", None, 0), "memfd_create": ((319, 279), b"x", 0),
     "shmget": ((29, 194), 0, 4096, 0o1600), "msgget": ((68, 186), 0, 0o1600), "semget": ((64, 190), 0, 1, 0o1600),
     "mq_open": ((240, 180), b"x", 0o102, 0o600, None),
     "mount": ((165, 40), b"none", b"/tmp", b"tmpfs", 0, None), "umount2": ((166, 39), b"/nowhere", 0),
-    "open_tree": ((428, 428), -100, b"/", 1), "fsopen": ((430, 430), b"tmpfs", 0), "fspick": ((433, 433), -100, b"/", 0),
+    "open_tree": ((428, 428), -100, b"/", 1), "fsopen": ((430, 430), b"tmpfs", 0),
+    "fspick": ((433, 433), -100, b"/", 0),
     "move_mount": ((429, 429), -1, b"", -1, b"", 0), "mount_setattr": ((442, 442), -100, b"/", 0, buffer, 32),
     "chroot": ((161, 51), b"."), "pivot_root": ((155, 41), b".", b"."),
-    "unshare user": ((272, 97), 0x10000000), "unshare mount": ((272, 97), 0x20000), "unshare net": ((272, 97), 0x40000000),
-    "unshare files": ((272, 97), 0x400), "setns": ((308, 268), 0, 0),
+    "unshare user": ((272, 97), 0x10000000), "unshare mount": ((272, 97), 0x20000),
+    "unshare net": ((272, 97), 0x40000000), "unshare files": ((272, 97), 0x400), "setns": ((308, 268), 0, 0),
     "init_module": ((175, 105), buffer, 10, b""), "finit_module": ((313, 273), 0, b"", 0),
     "delete_module": ((176, 106), b"nothing", 0), "kexec_load": ((246, 104), 0, 0, None, 0),
     "reboot": ((169, 142), 0, 0, 0, None), "swapon": ((167, 224), b"/nowhere", 0), "acct": ((163, 89), b"/nowhere"),
@@ -92,7 +94,7 @@ call((317, 277), 1, 0, argument)  # one more filter may only take away
 attempt("open", lambda: open("/etc/passwd"))
 attempt("write to the kernel", lambda: open("/proc/self/oom_score_adj", "w"))
 attempt("write into itself", lambda: open("/proc/self/mem", "r+b"))
-for path in ("/proc/sys/kernel/core_pattern", "/sys/kernel/mm/ksm/run", "/dev/mem", "/dev/kmsg", "/dev/fuse", "/dev/kvm"):
+for path in ("/proc/sys/kernel/core_pattern", "/sys/kernel/mm/ksm/run", "/dev/mem", "/dev/kmsg", "/dev/kvm"):
     attempt(path, lambda: open(path, "r+b"))
 """
 

@@ -211,7 +211,7 @@ class Bomb:
 
 Bomb.__module__, Bomb.__qualname__ = "os", "system"
 bomb = pickle.dumps(Bomb()) if False else b"cposix\\nsystem\\n(Vtouch " + COURSE.encode() + b"/stolen\\ntR."
-{BOTH.format(value='np.array([Bomb(), bomb], dtype=object)', claims='{"constant_guess": bomb, "precision": Bomb()}')}
+{BOTH.format(value="np.array([Bomb(), bomb], dtype=object)", claims='{"constant_guess": bomb, "precision": Bomb()}')}
 """
 
 FICKLE = """
@@ -280,7 +280,8 @@ ATTACKS = (
            LIAR + BOTH.format(value="liar", claims="liar"), baseline=ALWAYS_RAISES),
     Attack("liars-inside", "return a dict of objects that are equal and close to everything",
            LIAR + BOTH.format(value="dict.fromkeys(('confusion', 'precision', 'recall', 'f1', 'accuracy', 'tp'), liar)",
-                              claims="dict.fromkeys(('constant_guess', 'precision', 'micro_f1'), liar)"), baseline=ALWAYS_RAISES),
+                              claims="dict.fromkeys(('constant_guess', 'precision', 'micro_f1'), liar)"),
+           baseline=ALWAYS_RAISES),
     Attack("lying-subclasses", "return subclasses of dict, int, float and ndarray whose comparisons lie", SUBCLASSES),
     Attack("lying-tensors", "return subclasses of Tensor and objects with the right shape and dtype", TENSORS,
            exercise=TORCH),
@@ -291,7 +292,8 @@ ATTACKS = (
            limits={"seconds": 2, "total_seconds": 6}),
     Attack("oversized-values", "return 10 GB, 60 MB, nests of 100,000 lists, circles, a million keys", SIZES,
            limits={"seconds": 5, "total_seconds": 20}),
-    Attack("odd-text", "return and raise half surrogates, impossible characters, terminal codes, huge integers", ODD_TEXT),
+    Attack("odd-text", "return and raise half surrogates, impossible characters, terminal codes, huge integers",
+           ODD_TEXT),
     Attack("pickles", "return pickles and objects that run a program when they are rebuilt", PICKLES),
     Attack("different-every-time", "return something else for the same question", FICKLE),
     Attack("not-functions", "bind the names of functions to numbers and texts", NOT_FUNCTIONS, known=NO_FUNCTION),
@@ -300,12 +302,13 @@ ATTACKS = (
     Attack("stops", "raise SystemExit, KeyboardInterrupt and other BaseExceptions", STOPS),
     Attack("exit-at-import", "end the process while the notebook is loaded", "os._exit(0)"),
     Attack("exit-later", "end the process in the middle of a check, with a right answer before",
-           "classification_metrics = lambda *arguments, **keywords: os._exit(0)", answer=Answer.RIGHT, answer_first=True),
+           "classification_metrics = lambda *arguments, **keywords: os._exit(0)", answer=Answer.RIGHT,
+           answer_first=True),
     Attack("crash", "crash by a bad pointer, at the first call", BOTH.format(value="ctypes.string_at(1)", claims="{}")),
     Attack("abort", "abort, at the first call", BOTH.format(value="os.abort()", claims="{}")),
     Attack("deep-recursion", "overflow the stack of the process",
            "sys.setrecursionlimit(1 << 30)\n" + BOTH.format(value="(f := lambda n: f(n + 1))(0)", claims="{}"),
-           limits={"seconds": 5, "total_seconds": 10, "memory_megabytes": 200}),
+           limits={"seconds": 2, "total_seconds": 4, "memory_megabytes": 100}),
     Attack("never-loads", "sleep for ever while the notebook is loaded", "time.sleep(1000)", limits=QUICK),
     Attack("never-answers", "sleep for ever in each function", BOTH.format(value="time.sleep(1000)", claims="{}"),
            limits=QUICK),

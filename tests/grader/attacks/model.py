@@ -52,7 +52,7 @@ QUICK = {"seconds": 1, "total_seconds": 4}  # for what runs into its time limit 
 TOOLS = '''
 import collections, ctypes, errno, os, platform, struct, sys, time
 
-COURSE, REPO, HOME, SECRET = "@COURSE@", "@REPO@", "@HOME@", "@SECRET@"
+COURSE, REPO, HOME = "@COURSE@", "@REPO@", "@HOME@"
 HIDDEN = [COURSE + "/" + name for name in """@HIDDEN@""".split()]
 COLUMN = 0 if platform.machine() == "x86_64" else 1
 GRADER, ME = os.getppid(), os.getpid()

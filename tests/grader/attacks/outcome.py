@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from grader.checking.outcome import CheckOutcome
 from grader.grading.engine import GRACE_SECONDS, JobResult
 from tests.grader.attacks.model import Attack
+from tests.grader.attacks.table import Row
 
 MEBIBYTE = 1 << 20
 CHECKER_MAY_GROW = 700 * MEBIBYTE  # one message of 64 MiB, what is made of it, and the last one's remains
@@ -59,6 +60,8 @@ class Outcome:
         if self.error:
             return f"THE GRADER RAISED {self.error}"
         gains = self.gains
+        if self.points > self.honest_points:
+            gains.append(f"{self.points:g} points for an answer worth {self.honest_points:g}")
         if gains:
             return "GOT " + "; ".join(gains)
         said = [line.removeprefix("SAID ") for line in self.result.output.splitlines() if line.startswith("SAID ")]
@@ -74,9 +77,17 @@ class Outcome:
         if not parts and self.result.remarks:
             parts.append(self.result.remarks[0].partition("stopped with ")[2])
         if not parts:
-            failed = [check.message for check in self.result.checks if check.outcome is CheckOutcome.FAILED]
-            parts.append(failed[0].strip().splitlines()[-1] if failed else "nothing")
+            lost = [check.message for check in self.result.checks if check.outcome is not CheckOutcome.PASSED]
+            lines = [line for line in (lost[0] if lost else "nothing").splitlines() if not line.startswith("Called: ")]
+            parts.append(lines[0])
         return "; ".join(parts)
+
+    @property
+    def row(self) -> Row:
+        """Its line in the table."""
+        mark = "" if not self.faults() else " (known)" if self.attack.known else " SUCCEEDED"
+        attack = self.attack
+        return Row(attack.id, attack.tries, self.got, self.points, self.honest_points, self.seconds, mark)
 
     def faults(self) -> list[str]:
         """Everything in which the attack succeeded; empty when it failed."""

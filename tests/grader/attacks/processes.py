@@ -22,7 +22,7 @@ attempt("forkpty", lambda: child_of(pty.fork()[0]))
 attempt("libc fork", lambda: child_of(libc.fork()))
 attempt("vfork", lambda: child_of(call((58, None))))
 attempt("syscall fork", lambda: child_of(call((57, None))))
-for flags in (17, 0x4000 | 17, 0x100 | 17, 0x10000000 | 17, 0x20000000, 0x08000000 | 17, 0x8000 | 17, 0x100 | 0x4000, 0):
+for flags in (17, 0x4000 | 17, 0x100 | 17, 0x10000000 | 17, 0x20000000, 0x08000000 | 17, 0x8000 | 17, 0x4100, 0):
     attempt(f"clone {flags:#x}", lambda: child_of(call((56, 220), flags, None, None, None, None)))
 attempt("clone3", lambda: child_of(call((435, 435), struct.pack("<11Q", *[0] * 4, 17, *[0] * 6), 88)))
 attempt("posix_spawn", lambda: os.posix_spawn(program[0], program, {}))
@@ -154,7 +154,8 @@ ATTACKS = (
     Attack("ten-thousand-threads", "start 10,000 threads", THREADS, limits={"seconds": 10}),
     Attack("busy-threads", "compute in 50 threads for as long as it is let, beside an honest neighbour", BUSY_THREADS,
            limits={"seconds": 2, "total_seconds": 5}),
-    Attack("signals", "signal the grader, process 1, groups and 120 neighbours in ten ways", SIGNALS, answer=Answer.WRONG),
+    Attack("signals", "signal the grader, process 1, groups and 120 neighbours in ten ways", SIGNALS,
+           answer=Answer.WRONG),
     Attack("scheduling", "slow down or starve 120 neighbours by priority, processor, policy and limits", SCHEDULING,
            answer=Answer.WRONG),
     Attack("stops-itself", "stop itself by SIGSTOP", "os.kill(ME, 19)", limits=QUICK),

@@ -6,7 +6,7 @@ from tests.grader.attacks.model import TORCH, Attack
 # What only the checks or the reference hold. Never whole in the code that looks for it, which would find itself.
 TARGETS = '''
 import re
-HALVES = [("count_by_", "class(y_tru"), ("attend_by_", "loops(que"), ("canary-", None), ("answer that is r", "ight for")]
+HALVES = [("count_by_", "class(y_tru"), ("attend_by_", "loops(que"), ("canary-", None)]
 
 
 def hidden_in(data):
@@ -21,7 +21,7 @@ def hidden_in(data):
             start = data.find(first, start + 1)
 '''
 
-READ_FILES = '''
+READ_FILES = """
 import ctypes, glob, io, linecache, mmap, pathlib, shutil, sqlite3, zipfile
 import numpy as np
 
@@ -88,13 +88,15 @@ for path in HIDDEN:
     if path.endswith(".db"):
         attempt("sqlite", lambda: sqlite3.connect(f"file:{path}?mode=ro", uri=True).execute("select 1").fetchall())
     attempt("truncating open", lambda: os.open(path, os.O_RDONLY | os.O_TRUNC))
-'''
+"""
 
 LIST_FOLDERS = """
 import glob
-for folder in ["/", "/tmp", "/home", "/root", "/work", "/etc", "/proc", "/proc/1", f"/proc/{GRADER}", "/dev", "/dev/shm",
-               "/sys", "/var", "/run", "/usr", "/usr/bin", COURSE, COURSE + "/tests/checks/metrics", COURSE + "/submitted",
-               REPO, HOME, "..", "../..", "/proc/self/root", "/proc/self/cwd/..", os.path.dirname(sys.prefix)]:
+if os.listdir():
+    print("GOT something in its own directory", os.listdir())
+for folder in ["/", "/tmp", "/home", "/root", "/work", "/etc", "/proc", "/proc/1", f"/proc/{GRADER}", "/dev",
+               "/dev/shm", "/sys", "/var", "/run", "/usr", "/usr/bin", COURSE, COURSE + "/tests/checks/metrics",
+               COURSE + "/submitted", REPO, HOME, "..", "../..", "/proc/self/root", "/proc/self/cwd/.."]:
     attempt("listdir " + folder, lambda: os.listdir(folder))
     attempt("scandir " + folder, lambda: [entry.name for entry in os.scandir(os.open(folder, os.O_PATH))])
     if found := glob.glob(folder + "/*"):
@@ -119,7 +121,7 @@ for process in [GRADER, 1, *NEAR]:
 attempt("PTRACE_TRACEME", lambda: call((101, 117), 0, 0, 0, 0))
 """
 
-IMPORT_HIDDEN = '''
+IMPORT_HIDDEN = """
 import importlib, importlib.util, runpy
 names = ["reference.metrics.classification", "tests.checks.metrics.test_classification", "grader.checking.plugin",
          "grader.checking", "grader.checking.comparison", "grader.course", "grader.grading.engine", "grader.cli",
@@ -139,11 +141,11 @@ for path in [path for path in HIDDEN if path.endswith(".py")]:
     attempt("spec", lambda: spec.loader.exec_module(importlib.util.module_from_spec(spec)))
     attempt("get_source", lambda: spec.loader.get_source("stolen"))
     attempt("get_data", lambda: spec.loader.get_data(path))
-'''
+"""
 
 SCAN_PROCESS = (
     TARGETS
-    + '''
+    + """
 import gc, inspect, linecache, types
 
 
@@ -177,7 +179,7 @@ for thing in everything:
             elif isinstance(value, types.FunctionType):
                 look("code", value.__code__.co_name + repr(value.__code__.co_consts)[:2000])
 print(f"SAID nothing hidden in {len(everything)} objects and {len(sys.modules)} modules")
-'''
+"""
 )
 
 SCAN_MEMORY = (
@@ -264,7 +266,7 @@ def scaled_dot_product_attention(query, key, value, mask=None, causal=False, sca
 '''
 )
 
-REMEMBER = '''
+REMEMBER = """
 # a first life leaves what it saw for the next one
 import glob
 for path in ["note", "/tmp/note", "/dev/shm/note", "../note", os.path.expanduser("~/note"), "/var/tmp/note"]:
@@ -284,7 +286,7 @@ def classification_metrics(y_true, y_pred, n_classes):
 
 
 binary_report = classification_metrics
-'''
+"""
 
 ATTACKS = (
     Attack("read-files", "read hidden checks, reference, other submissions and private files in 18 ways", READ_FILES),
@@ -299,5 +301,6 @@ ATTACKS = (
            limits={"seconds": 20}),
     Attack("spy-on-probes", "hook exec, compile, the wire and a probe's namespace to see expected values", SPY,
            exercise=TORCH, baseline=ATTENTION.format(value="query, key")),
-    Attack("learn-over-restarts", "leave what a check asked for the process that takes its place after a crash", REMEMBER),
+    Attack("learn-over-restarts", "leave what a check asked for the process that takes its place after a crash",
+           REMEMBER),
 )  # fmt: skip

@@ -104,7 +104,8 @@ ATTACKS = (
     Attack("loop-in-a-regex", "loop for ever in a regular expression, at each call",
            f"def hang():\n    {REGEX_LOOP.splitlines()[0]}\n    {REGEX_LOOP.splitlines()[1]}\n"
            + BOTH.format(value="hang()", claims="{}"), limits=QUICK),
-    Attack("slow-endings", "sleep for ever when objects, threads and the process end", SLOW_ENDINGS, answer=Answer.WRONG),
+    Attack("slow-endings", "sleep for ever when objects, threads and the process end", SLOW_ENDINGS,
+           answer=Answer.WRONG),
     Attack("just-in-time", "use almost all of the time at every call", SLOW_ANSWERS, limits=QUICK),
     Attack("gigabyte-of-output", "print 600 MB with terminal codes and scripts, write 1 GB to the streams", OUTPUT,
            answer=Answer.WRONG, limits={"seconds": 20}),

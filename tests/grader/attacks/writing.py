@@ -1,12 +1,13 @@
 """Attacks on files: changing what belongs to others, and filling or spoiling the disk."""
 
+from grader.grading import engine
 from tests.grader.attacks.model import QUICK, Answer, Attack
 
 WRITE_OUTSIDE = """
 import shutil
 TARGETS = HIDDEN + [COURSE + "/course.toml", HOME + "/notes.txt", os.path.dirname(os.getcwd()) + "/student-numpy"]
-PLACES = [COURSE, COURSE + "/results", COURSE + "/submitted", COURSE + "/.git/hooks", HOME, REPO, "/tmp", "/dev/shm", "/var/tmp",
-          "/etc", "/usr/lib", "/run", "..", os.path.dirname(os.getcwd()), "/proc/self", "/proc/self/root/tmp", sys.prefix]
+PLACES = [COURSE, COURSE + "/results", COURSE + "/submitted", COURSE + "/.git/hooks", HOME, REPO, "/tmp", "/dev/shm",
+          "/var/tmp", "/etc", "/usr/lib", "/run", "..", os.path.dirname(os.getcwd()), "/proc/self", sys.prefix]
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -77,7 +78,7 @@ attempt("open_by_handle_at", lambda: call((304, 265), descriptor, flags, 0))
 
 FILL_DISK = """
 block = b"x" * (1 << 20)
-for number in range(100):
+for number in range(16):
     with open(f"big{number}", "wb", 0) as file:
         try:
             for _ in range(70):
@@ -90,7 +91,7 @@ print("GOT", total >> 20, "MB")
 
 DELETED_FILES = """
 block, total, kept = b"x" * (1 << 20), 0, []
-for number in range(100):
+for number in range(10):
     kept.append(os.open("f", os.O_CREAT | os.O_RDWR))
     os.unlink("f")
     for _ in range(60):
@@ -100,7 +101,7 @@ print("GOT", total >> 20, "MB without a name")
 
 NAMELESS_FILES = """
 block, total, kept = b"x" * (1 << 20), 0, []
-for number in range(100):
+for number in range(10):
     kept.append(os.open(".", os.O_TMPFILE | os.O_RDWR))
     for _ in range(60):
         total += os.write(kept[-1], block)
@@ -164,16 +165,17 @@ while time.monotonic() < end:
     libc.renameat2(-100, b"real", -100, b"link", 2)
 """
 
-ENGINE = "the engine measures and removes the directory with os.walk and rmtree (grading/engine.py)"
+MEASURED_BY_RECURSION = "the engine measures and removes the directory with os.walk and rmtree (grading/engine.py)"
+ENGINE = "" if hasattr(engine, "scratch") else MEASURED_BY_RECURSION
 
 ATTACKS = (
     Attack("write-outside", "create, change, rename, chmod, touch or remove checks, results, the gradebook, the grader",
            WRITE_OUTSIDE, answer=Answer.WRONG),
     Attack("hold-files", "take leases and locks on libraries, set their flags, watch and mark them", HOLD_FILES,
            answer=Answer.WRONG, may=("ioctl TCGETS",)),
-    Attack("fill-disk", "write 7 GB into 100 files", FILL_DISK, limits={"disk_megabytes": 64, "seconds": 10}),
-    Attack("deleted-files", "write 6 GB into files that it has deleted", DELETED_FILES, limits={"seconds": 10}),
-    Attack("nameless-files", "write 6 GB into files that never had a name", NAMELESS_FILES, limits={"seconds": 10}),
+    Attack("fill-disk", "write 1 GB into 16 files", FILL_DISK),
+    Attack("deleted-files", "write 600 MB into files that it has deleted", DELETED_FILES),
+    Attack("nameless-files", "write 600 MB into files that never had a name", NAMELESS_FILES),
     Attack("sparse-files", "make files of a terabyte, in memory too", SPARSE),
     Attack("many-files", "make 30,000 empty files", SMALL_FILES, limits={"seconds": 10}, known=ENGINE),
     Attack("many-folders", "make 20,000 folders", FOLDERS, limits={"seconds": 10}, known=ENGINE),
