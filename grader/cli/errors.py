@@ -10,10 +10,6 @@ _EXTRAS = {
 }
 
 
-class CommandUnavailable(RuntimeError):
-    """A command that this version announces but cannot carry out."""
-
-
 def explain(error: BaseException) -> str | None:
     """What to tell a person about an error; None when it is a mistake in the toolkit, which deserves its traceback.
 

@@ -27,6 +27,7 @@ from grader.sandbox.confinement import missing_protections
 from grader.sandbox.fork_server import Child, ForkServer, ForkServerError, Role
 
 POLL_SECONDS = 0.1
+ATTEMPTS = 3  # of a job whose warm process dies
 GRACE_SECONDS = 30.0
 # Module, and what in an exercise tells that it is needed. The first optimizer imports torch._dynamo, for a second.
 _IMPORTED_LATE = (("torch._dynamo", "torch.optim"), ("matplotlib.pyplot", "matplotlib"))
@@ -91,6 +92,7 @@ class LocalEngine:
         self.exercises = course.exercises if exercises is None else tuple(exercises)
         self._directory = Path(tempfile.mkdtemp(prefix="course-"))
         self._servers: dict[tuple[Role, Framework], ForkServer] = {}
+        self._origins: dict[int, ForkServer] = {}  # process number of a child -> the warm process it comes from
         self._lock = threading.Lock()
         self._closed = False
 
@@ -153,13 +155,13 @@ class LocalEngine:
         return tuple(module for module, sign in _IMPORTED_LATE if any(sign in text for text in texts))
 
     def run(self, job: Job) -> JobResult:
-        """Run the checks of a job. A warm process that dies is started anew and the job tried once more."""
+        """Run the checks of a job. A warm process that dies is started anew, and the job with it."""
         started = time.monotonic()
-        try:
-            result = _RunningJob(self, job).run()
-        except ForkServerError:
+        result = JobResult()
+        for _ in range(ATTEMPTS):
             try:
                 result = _RunningJob(self, job).run()
+                break
             except ForkServerError as error:
                 result = JobResult(problem=str(error))
         result.seconds = round(time.monotonic() - started, 4)
@@ -171,16 +173,9 @@ class LocalEngine:
         for role, libraries in ((Role.STUDENT, framework), (Role.CHECKER, checker_framework(framework))):
             self._server(role, libraries).wait_until_ready()
 
-    def require_alive(self, role: Role, framework: Framework) -> None:
-        """Raise ForkServerError when a warm process has died, and so every process forked from it."""
-        with self._lock:
-            server = self._servers.get((role, framework))
-        if server is None or not server.is_alive:
-            raise ForkServerError(f"the warm {framework.value} process ({role.value}) has died")
-
     def fork_checker(self, job: Job) -> Child:
         """A fresh checker for a job. Raises ForkServerError."""
-        return self._server(Role.CHECKER, checker_framework(job.exercise.framework)).fork({})
+        return self._fork(self._server(Role.CHECKER, checker_framework(job.exercise.framework)), {})
 
     def fork_student(self, job: Job) -> tuple[Child, Path]:
         """A fresh student's process for a job, and its directory. Raises ForkServerError."""
@@ -195,12 +190,25 @@ class LocalEngine:
             "output_bytes": int(limits.output_kilobytes * 1024),
             "allow_degraded": list(self.course.allow_degraded),
         }
-        return self._server(Role.STUDENT, job.exercise.framework).fork(settings), directory
+        return self._fork(self._server(Role.STUDENT, job.exercise.framework), settings), directory
 
-    def kill(self, role: Role, framework: Framework, child: Child) -> int | None:
+    def _fork(self, server: ForkServer, settings: dict[str, Any]) -> Child:
+        child = server.fork(settings)
+        with self._lock:
+            self._origins[child.process] = server
+        return child
+
+    def require_origin(self, child: Child) -> None:
+        """Raise ForkServerError when the warm process that a child comes from has died, and the child with it."""
+        with self._lock:
+            server = self._origins.get(child.process)
+        if server is None or not server.is_alive:
+            raise ForkServerError("a warm process has died")
+
+    def kill(self, child: Child) -> int | None:
         """End a child for good. Returns its wait status if known."""
         with self._lock:
-            server = self._servers.get((role, framework))
+            server = self._origins.pop(child.process, None)
         return server.kill(child) if server is not None else None
 
 
@@ -216,8 +224,8 @@ class _RunningJob:
 
     def run(self) -> JobResult:
         """Drive the job to its end."""
-        limits, framework = self.job.exercise.limits, self.job.exercise.framework
-        self.engine.wait_until_warm(framework)
+        limits = self.job.exercise.limits
+        self.engine.wait_until_warm(self.job.exercise.framework)
         checker = self.engine.fork_checker(self.job)
         deadline = time.monotonic() + limits.total_seconds + 2 * limits.seconds + GRACE_SECONDS
         try:
@@ -232,11 +240,11 @@ class _RunningJob:
                     break
         except wire.ConnectionClosed:
             time.sleep(POLL_SECONDS)  # its warm process may be dying as well
-            self.engine.require_alive(Role.CHECKER, checker_framework(framework))
+            self.engine.require_origin(checker)
             self.result.problem = "the process that runs the checks ended early"
         finally:
             self._end_student()
-            self.engine.kill(Role.CHECKER, checker_framework(framework), checker)
+            self.engine.kill(checker)
         return self.result
 
     def _description(self) -> dict[str, Any]:
@@ -265,7 +273,8 @@ class _RunningJob:
             socket.send_fds(channel, [b"f"], [self._student.channel.fileno()])
             self._student.channel.close()
         elif operation == "kill":
-            self.engine.require_alive(Role.STUDENT, self.job.exercise.framework)
+            if self._student is not None:
+                self.engine.require_origin(self._student)
             wire.send_message(channel, wire.pack({"reason": self._end_student()}))
         elif operation == "result":
             self.result.checks.append(CheckRecord.from_dict(message["check"]))
@@ -290,7 +299,7 @@ class _RunningJob:
         reason, self._stopped_for = self._stopped_for, ""
         if child is not None:
             had_ended = child.done.wait(0.05)
-            status = self.engine.kill(Role.STUDENT, self.job.exercise.framework, child)
+            status = self.engine.kill(child)
             if had_ended and status is not None:
                 reason = describe_status(status)
         if directory is not None:

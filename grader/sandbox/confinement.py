@@ -126,6 +126,7 @@ def _limit_resources(limits: ConfinementLimits) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_SIGPENDING, 64),  # the kernel counts signals and timers of all the user's processes together
     ):
         resource.setrlimit(which, (value, value))
 

@@ -109,6 +109,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "sethostname": (170, 161),
     "setdomainname": (171, 162),
     "personality": (135, 92),
+    "modify_ldt": (154, None),
     "chmod": (90, None),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -133,6 +134,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "mknod": (133, None),
     "mknodat": (259, 33),
     "fallocate": (285, 47),
+    "sync": (162, 81),  # of all that anybody has written
+    "syncfs": (306, 267),
     "setpriority": (141, 140),
     "sched_setscheduler": (144, 119),
     "sched_setparam": (142, 118),
@@ -150,18 +153,23 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "prctl": (157, 167),  # allowed, except for what hides a process from its parent or lets it outlive it
     "fcntl": (72, 25),  # allowed, except for signals by way of a file, and for leases, which make others wait
     "ioctl": (16, 29),  # answered with ENOTTY, except for what Python itself asks
+    "sendto": (44, 206),  # allowed, except for urgent data, as which the kernel has freed what it still used
+    "recvfrom": (45, 207),
 }
-_SPECIAL = ("sched_setaffinity", "prlimit64", "kill", "tgkill", "clone", "clone3", "prctl", "fcntl", "ioctl")
+_SPECIAL = (
+    *("sched_setaffinity", "prlimit64", "kill", "tgkill", "clone", "clone3"),
+    *("prctl", "fcntl", "ioctl", "sendto", "recvfrom"),
+)
 _PRCTL_REFUSED = (1, 4)  # PR_SET_PDEATHSIG, PR_SET_DUMPABLE
-_FCNTL_REFUSED = (8, 10, 15, 1024, 1026)  # F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY
+_FCNTL_REFUSED = (8, 10, 15, 1024, 1026, 1031)  # F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ
 _IOCTL_ALLOWED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIO(N)CLEX
 
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _LOAD_WORD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOTTY, _ENOSYS = 1, 25, 38
-_NUMBER_OFFSET, _ARCH_OFFSET, _ARGUMENT_OFFSET, _SECOND_ARGUMENT_OFFSET = 0, 4, 16, 24
-_CLONE_THREAD, _X32_BIT = 0x00010000, 0x40000000
+_NUMBER_OFFSET, _ARCH_OFFSET, _ARGUMENT_OFFSET, _SECOND_ARGUMENT_OFFSET, _FOURTH_ARGUMENT_OFFSET = 0, 4, 16, 24, 40
+_CLONE_THREAD, _MSG_OOB, _X32_BIT = 0x00010000, 1, 0x40000000
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
 
 Instruction = tuple[int, int, int, int]
@@ -201,6 +209,9 @@ def filter_program(own_process: int) -> list[Instruction]:
     program += [(_JUMP_EQUAL, 0, 1, number("clone3")), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]
     program += [(_JUMP_EQUAL, 0, 4, number("clone")), (_LOAD_WORD, 0, 0, _ARGUMENT_OFFSET)]
     program += [(_JUMP_BITS, 1, 0, _CLONE_THREAD), deny, allow]
+    for name in ("sendto", "recvfrom"):
+        program += [(_JUMP_EQUAL, 0, 4, number(name)), (_LOAD_WORD, 0, 0, _FOURTH_ARGUMENT_OFFSET)]
+        program += [(_JUMP_BITS, 0, 1, _MSG_OOB), deny, allow]
     for name, offset, values, listed, others in (
         ("prctl", _ARGUMENT_OFFSET, _PRCTL_REFUSED, deny, allow),
         ("fcntl", _SECOND_ARGUMENT_OFFSET, _FCNTL_REFUSED, deny, allow),

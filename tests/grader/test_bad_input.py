@@ -243,7 +243,7 @@ PIECES: dict[str, Piece] = {
         outcomes=NOT_WRITTEN,
     ),
     "odd-values": Piece(
-        edited(beginning_with("binary_report", "return {'tp': 10**5000, 10**4000: float('nan')}")),
+        edited(beginning_with("binary_report", "return {'tp': 2**200, 1: float('nan'), None: [[]] * 9}")),
         GRADED,
         6.0,
         outcomes=NOT_WRITTEN,

@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from grader import behaviours as behaviours_module
 from grader import cli
+from grader.behaviours import BehaviourBuild
 from grader.catalogue import CatalogueError
 from grader.cli.errors import explain
 from grader.cli.options import complete_exercise
@@ -156,6 +158,7 @@ class TestBuild:
                 return BuildReport(**parts)
 
             monkeypatch.setattr(build_module, "build_course", build_course)
+            monkeypatch.setattr(behaviours_module, "build_behaviours", lambda *_, **__: BehaviourBuild((), (), ()))
             return calls
 
         return report

@@ -20,6 +20,8 @@ line = socket.socket(fileno=os.dup(LINE))
 attempt("bind the line", lambda: line.bind(b"\\0abstract"))
 attempt("connect the line", lambda: line.connect(b"\\0abstract"))
 attempt("listen on the line", lambda: line.listen())
+attempt("urgent data", lambda: line.send(b"x", socket.MSG_OOB))
+attempt("urgent answer", lambda: line.recv(1, socket.MSG_OOB))
 attempt("listen at a path", lambda: line.bind(os.getcwd() + "/socket"))
 """
 
@@ -50,6 +52,7 @@ TRIES = {
     "personality": ((135, 92), 0x0040000), "iopl": ((172, None), 3), "ioperm": ((173, None), 0, 1, 1),
     "setuid": ((105, 146), 12345), "setgid": ((106, 144), 12345), "setresuid": ((117, 147), 1, 1, 1),
     "setgroups": ((116, 159), 0, None),
+    "sync": ((162, 81),), "syncfs": ((306, 267), 0), "modify_ldt": ((154, None), 0, buffer, 16),
     "vhangup": ((153, 58),), "lookup_dcookie": ((212, 18), 0, buffer, 100),
     "another architecture's numbers": ((0x40000000 + 41, 10**6), 1, 1, 0),
 }

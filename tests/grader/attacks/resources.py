@@ -74,17 +74,24 @@ def classification_metrics(*arguments, **keywords):
 binary_report = classification_metrics
 """
 
+TIMERS = """
+libc, kept = ctypes.CDLL(None, use_errno=True), []
+while len(kept) < 100_000:
+    timer = ctypes.c_void_p()
+    if libc.timer_create(1, None, ctypes.byref(timer)) != 0:
+        break
+    kept.append(timer)
+print("GOT" if len(kept) > 1000 else "REFUSED 1 EAGAIN:1", len(kept), "of the user's timers")
+"""
+
 PIPES = """
+import fcntl
 kept = []
 try:
     while True:
         reader, writer = os.pipe()
         kept += [reader, writer]
-        try:
-            import fcntl
-            fcntl.fcntl(writer, 1031, 1 << 20)
-        except OSError:
-            pass
+        attempt("a pipe of 1 MB", lambda: fcntl.fcntl(writer, 1031, 1 << 20))
         os.set_blocking(writer, False)
         while True:
             try:
@@ -92,7 +99,7 @@ try:
             except BlockingIOError:
                 break
 except OSError as error:
-    print("REFUSED 1", errno.errorcode[error.errno] + ":1", len(kept))
+    print("SAID", len(kept), "ends of pipes, then", errno.errorcode[error.errno])
 """
 
 ATTACKS = (
@@ -110,5 +117,6 @@ ATTACKS = (
     Attack("gigabyte-of-output", "print 600 MB with terminal codes and scripts, write 1 GB to the streams", OUTPUT,
            answer=Answer.WRONG, limits={"seconds": 20}),
     Attack("output-at-every-call", "print 1 MB at every call", OUTPUT_IN_CALLS),
+    Attack("timers", "take all timers and pending signals that the user may have", TIMERS, answer=Answer.WRONG),
     Attack("pipes", "fill pipes with the kernel's memory", PIPES, answer=Answer.WRONG),
 )  # fmt: skip

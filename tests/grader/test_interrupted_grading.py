@@ -1,0 +1,155 @@
+"""Ctrl-C and kill -9: nothing goes on running, nothing that was reported is lost, and the next run goes on from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from grader.checking.outcome import SubmissionStatus
+from grader.course import load_course
+from grader.gradebook.nbgrader_database import write_gradebook
+from grader.grading.journal import JOURNAL_NAME, read_journal
+
+pytest.importorskip("nbgrader")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for processes in /proc")
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = ROOT / "tests/sample_class/submitted/student-01/metrics/classification.ipynb"
+SLOW = {"cell_type": "code", "execution_count": 1, "id": "slow", "metadata": {}, "outputs": []}
+STUDENTS = 8
+
+
+@pytest.fixture(scope="module")
+def empty_gradebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """nbgrader takes seconds to make a gradebook, so it is made once and copied."""
+    file = tmp_path_factory.mktemp("empty") / "gradebook.db"
+    write_gradebook(load_course(ROOT), [], f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def command(tmp_path: Path, empty_gradebook: Path) -> list[str]:
+    """Grades eight right notebooks that take their time."""
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    notebook["cells"].append({**SLOW, "source": "import time\ntime.sleep(1.2)"})
+    for number in range(STUDENTS):
+        path = tmp_path / "submitted" / f"student-{number}" / "metrics" / "classification.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "temporary").mkdir()
+    shutil.copy(empty_gradebook, tmp_path / "results" / "gradebook.db")
+    paths = [str(tmp_path / "submitted"), "--output", str(tmp_path / "results")]
+    return [sys.executable, "-m", "grader.cli", "grade", *paths, "--jobs", "2", "--json"]
+
+
+def start(command: list[str], tmp_path: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(condition: Callable[[], object], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def lines_in(journal: Path) -> int:
+    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+def processes() -> dict[int, tuple[int, int]]:
+    """Parent and session of every process that has not ended."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, parent, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+            except OSError:
+                continue
+            if state not in "ZX":
+                found[int(entry.name)] = (int(parent), int(session))
+    return found
+
+
+def warm_processes(grader: int) -> set[int]:
+    return {process for process, (parent, _) in processes().items() if parent == grader}
+
+
+def left_over(warm: set[int]) -> set[int]:
+    """Warm processes, and all that was forked from them: each of them leads a session of its own."""
+    return {process for process, (_, session) in processes().items() if process in warm or session in warm}
+
+
+def run_until_two_results(command: list[str], tmp_path: Path) -> tuple[subprocess.Popen[str], set[int]]:
+    """A run that is under way, and its warm processes."""
+    journal = tmp_path / "results" / JOURNAL_NAME
+    running = start(command, tmp_path)
+    try:
+        assert wait_for(lambda: lines_in(journal) >= 2 or running.poll() is not None, 60)
+        assert running.poll() is None, running.communicate()
+        warm = warm_processes(running.pid)
+        assert len(warm) >= 2 and len(left_over(warm)) > len(warm), "students and checks are running just now"
+        return running, warm
+    except BaseException:
+        running.kill()
+        raise
+
+
+def assert_journal_is_whole(journal: Path) -> int:
+    data = journal.read_bytes()
+    assert data.endswith(b"\n")
+    records = list(read_journal(journal))
+    assert len(records) == data.count(b"\n") >= 2
+    assert all((record.status, record.points) == (SubmissionStatus.GRADED, 10.0) for record in records)
+    return len(records)
+
+
+def assert_next_run_goes_on(command: list[str], tmp_path: Path, graded: int) -> None:
+    running = start(command, tmp_path)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    answer = json.loads(out)
+    assert answer["reused"] == graded, "nothing that was in the journal is graded again"
+    assert [record["points"] for record in answer["records"]] == [10.0] * STUDENTS
+    assert lines_in(tmp_path / "results" / JOURNAL_NAME) == STUDENTS
+    assert (tmp_path / "results" / "report.html").exists()
+    assert not list((tmp_path / "results").rglob("*.part")) + list((tmp_path / "results").rglob("*.tmp"))
+
+
+def test_ctrl_c(command: list[str], tmp_path: Path) -> None:
+    running, warm = run_until_two_results(command, tmp_path)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert out == "", "half a result is none"
+    assert "stopped; run the same command again" in err and "Traceback" not in err
+    assert wait_for(lambda: not left_over(warm), 3), left_over(warm)
+    assert not list((tmp_path / "temporary").iterdir()), "temporary files are gone"
+    graded = assert_journal_is_whole(tmp_path / "results" / JOURNAL_NAME)
+    assert graded < STUDENTS, "it stopped in the middle"
+    assert not (tmp_path / "results" / "report.html").exists(), "no report on half a class"
+    assert_next_run_goes_on(command, tmp_path, graded)
+
+
+def test_kill_9(command: list[str], tmp_path: Path) -> None:
+    running, warm = run_until_two_results(command, tmp_path)
+    running.kill()
+    running.communicate(timeout=30)
+    assert wait_for(lambda: not left_over(warm), 5), left_over(warm)
+    graded = assert_journal_is_whole(tmp_path / "results" / JOURNAL_NAME)
+    assert_next_run_goes_on(command, tmp_path, graded)
