@@ -53,8 +53,8 @@ def verify_and_show(ids: Sequence[str], *, seeds: int, with_mutants: bool, as_js
 
 def _show(console: Console, audits: list[ExerciseAudit], problems: list[str], with_mutants: bool) -> None:
     table = Table(title="course verify", title_justify="left")
-    table.add_column("exercise", no_wrap=True)
-    for heading in ("checks", "wrong answers", "alternatives", "mutants", "seconds", "gaps"):
+    table.add_column("exercise", overflow="fold")
+    for heading in ("checks", "wrong", "alternatives", "mutants", "seconds", "gaps"):
         table.add_column(heading, justify="right", overflow="fold")
     for audit in audits:
         table.add_row(

@@ -27,6 +27,7 @@ from grader.sandbox.confinement import missing_protections
 from grader.sandbox.fork_server import Child, ForkServer, ForkServerError, Role
 
 POLL_SECONDS = 0.1
+ROOM_FOR_A_MARK = 100  # at the end of output that was cut
 ATTEMPTS = 3  # of a job whose warm process dies
 GRACE_SECONDS = 30.0
 # Module, and what in an exercise tells that it is needed. The first optimizer imports torch._dynamo, for a second.
@@ -260,7 +261,7 @@ class _RunningJob:
             "seconds": float(exercise.limits.seconds),
             "load_seconds": float(exercise.limits.seconds) * 2,
             "total_seconds": float(exercise.limits.total_seconds),
-            "output_bytes": int(exercise.limits.output_kilobytes * 1024),
+            "output_bytes": int(exercise.limits.output_kilobytes * 1024) + ROOM_FOR_A_MARK,
         }
 
     def _answer(self, channel: socket.socket, message: dict[str, Any]) -> bool:

@@ -82,6 +82,7 @@ def require_partition(groups: Mapping[str, Sequence[int]], n_features: int) -> N
 # %% [markdown]
 # ## Part 1: divide the value of any game
 
+
 # %% tags=["solution"]
 def game_shapley(value_fn: Callable[[frozenset[int]], ArrayLike], n_players: int) -> np.ndarray:
     """Exact Shapley values of a game (Shapley, 1953).
@@ -123,6 +124,7 @@ def game_shapley(value_fn: Callable[[frozenset[int]], ArrayLike], n_players: int
 # %% [markdown]
 # ## Part 2: turn a model into a game
 
+
 # %% tags=["solution"]
 def feature_game(
     f: Callable[[np.ndarray], ArrayLike], x: ArrayLike, background: ArrayLike, players: Sequence[Sequence[int]]
@@ -162,6 +164,7 @@ def feature_game(
 
 # %% [markdown]
 # ## Part 3: features, groups of features, modalities
+
 
 # %% tags=["solution"]
 def shapley_values(
@@ -219,6 +222,7 @@ def modality_shapley(value_fn: Callable[[frozenset[str]], float], modalities: Se
 
 # %% [markdown]
 # ## Part 4: summaries
+
 
 # %% tags=["solution"]
 def modality_shares(phi: ArrayLike, groups: Mapping[str, Sequence[int]]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and kill -9: nothing goes on running, nothing that was reported is lost, and the next run goes on from there."""
+"""Ctrl-C and kill -9: nothing goes on running, nothing that was reported is lost, the next run goes on from there."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -158,6 +159,7 @@ def test_after_a_cut_in_the_last_line_only_that_one_is_graded_again(graded: Grad
     cut = next(line for line in lines if b'"student-06"' in line)  # NumPy: graded again in no time
     lines = [line for line in lines if line is not cut] + [cut[: len(cut) // 2]]
     (tmp_path / JOURNAL_NAME).write_bytes(b"".join(lines))
+    shutil.copy(graded.output / "gradebook.db", tmp_path)  # nbgrader takes seconds to make a new one
     again = grade_class(graded.run(tmp_path))
     assert again.reused == len(HANDED_IN) - len(NOT_RUN) - 1
     assert [without_times(r) for r in again.records] == [without_times(r) for r in graded.result.records]
@@ -250,7 +252,8 @@ def test_the_command_s_json_is_the_records(graded: Graded) -> None:
 
 
 def test_the_command_s_table_for_one_exercise(graded: Graded, tmp_path: Path) -> None:
-    (tmp_path / JOURNAL_NAME).write_bytes((graded.output / JOURNAL_NAME).read_bytes())
+    for name in (JOURNAL_NAME, "gradebook.db"):
+        shutil.copy(graded.output / name, tmp_path)
     done = course_grade(SUBMITTED, "--output", tmp_path, "--exercise", "metrics/classification")
     assert done.returncode == 0, done.stderr
     assert "10/10" in done.stdout and "8/10" in done.stdout and "untouched" in done.stdout

@@ -31,7 +31,9 @@ def main() -> int:
                 print(f"{outcome.attack.id}: {fault}"[:400])
         print(f"{arena.honest_runs} honest submissions beside them; harmed: {arena.harmed or 'none'}")
         print(f"files changed: {sorted(name for name, _ in changed) or 'none'}")
-        print(f"the grader's own process grew by {arena.own_growth / MEBIBYTE:.0f} MB")
+        largest = max(outcomes, key=lambda outcome: outcome.checker_memory)
+        print(f"the grader's own process grew by {arena.own_growth / MEBIBYTE:.0f} MB, ", end="")
+        print(f"one that checks by up to {largest.checker_memory / MEBIBYTE:.0f} MB ({largest.attack.id})")
         return int(any(outcome.faults() and not outcome.attack.known for outcome in outcomes) or bool(changed))
 
 

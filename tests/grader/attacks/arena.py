@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from grader.course import Course, Exercise, Framework, load_course
 from grader.grading.engine import Job, JobResult, LocalEngine
@@ -83,7 +84,8 @@ class Arena:
     def exercise(self, attack: Attack) -> Exercise:
         """The attack's exercise with its limits."""
         exercise = self.course.exercise(attack.exercise)
-        return replace(exercise, limits=replace(exercise.limits, **attack.limits))
+        limits: dict[str, Any] = dict(attack.limits)
+        return replace(exercise, limits=replace(exercise.limits, **limits))
 
     def cells(self, attack: Attack) -> tuple[str, ...]:
         """The attack's notebook: tools, attack and answer, and the count of what was refused."""

@@ -233,6 +233,13 @@ NOT_FUNCTIONS = """
 classification_metrics, binary_report, claims = 5, "a text", 7
 """
 
+HUGE_NUMBERS = """
+names = "tp fp fn tn accuracy precision recall f1".split()
+binary_report = lambda *arguments, **keywords: dict.fromkeys(names, 16**3000)
+classification_metrics = lambda *arguments, **keywords: dict.fromkeys(["confusion", *names], -2**70)
+claims = {"constant_guess": 2**10_000}
+"""
+
 FALSE_NAMES = """
 class ValueError(Exception):
     pass
@@ -273,7 +280,7 @@ def binary_report(*arguments, **keywords):
     sys.exit("all 10 points")
 """
 
-NO_FUNCTION = "calling what is no function is taken for a fault of the check (grader/checking/plugin.py)"
+UNFORESEEN = "an exception in a check, over a value that it did not foresee, is taken for a fault of the check"
 
 ATTACKS = (
     Attack("always-equal", "return objects that are equal and close to everything and claim to be dicts",
@@ -296,7 +303,8 @@ ATTACKS = (
            ODD_TEXT),
     Attack("pickles", "return pickles and objects that run a program when they are rebuilt", PICKLES),
     Attack("different-every-time", "return something else for the same question", FICKLE),
-    Attack("not-functions", "bind the names of functions to numbers and texts", NOT_FUNCTIONS, known=NO_FUNCTION),
+    Attack("not-functions", "bind the names of functions to numbers and texts", NOT_FUNCTIONS, known=UNFORESEEN),
+    Attack("huge-numbers", "return integers of 12,000 bits", HUGE_NUMBERS, known=UNFORESEEN),
     Attack("false-exceptions", "raise exceptions of its own that are called ValueError", FALSE_NAMES,
            baseline=ALWAYS_RAISES),
     Attack("stops", "raise SystemExit, KeyboardInterrupt and other BaseExceptions", STOPS),

@@ -53,7 +53,7 @@ def _script() -> bytes:
 
 
 def _old_metadata() -> bytes:
-    old = {"schema_version": 1, "grade": True, "grade_id": "x", "points": 1000, "checksum": "0", "solution": True}
+    old: dict[str, Any] = dict(schema_version=1, grade=True, grade_id="x", points=1000, checksum="0", solution=True)
     right = _cell(answer_code(NUMPY, Answer.RIGHT), **old)
     odd = _cell("1", grade_id="../../gradebook", schema_version="@", points=float("nan"), locked="yes")
     return _notebook(

@@ -104,7 +104,8 @@ class Outcome:
         faults += [f"it made the grader report a problem of its own: {result.problem}"] * bool(result.problem)
         broken = [check for check in result.checks if check.outcome is CheckOutcome.ERROR]
         faults += [f"it broke the check {check.name}: {check.message}" for check in broken[:1]]
-        faults += ["its output was kept beyond the limit"] * (len(result.output) > limit)
+        too_long = len(result.output) > limit + 200  # and a line that says that it was cut
+        faults += [f"{len(result.output)} characters of its output were kept"] * too_long
         faults += [f"{len(remark)} characters of a remark were kept" for remark in result.remarks if len(remark) > 600]
         if self.seconds > self.allowed_seconds:
             faults.append(f"it kept the grader busy for {self.seconds:.0f} seconds")

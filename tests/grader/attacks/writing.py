@@ -180,6 +180,7 @@ ATTACKS = (
     Attack("many-files", "make 30,000 empty files", SMALL_FILES, limits={"seconds": 10}, known=ENGINE),
     Attack("many-folders", "make 20,000 folders", FOLDERS, limits={"seconds": 10}, known=ENGINE),
     Attack("deep-folders", "nest folders deeper than a path or a recursion can go", DEEP_FOLDERS, known=ENGINE),
-    Attack("odd-folders", "leave folders without rights, links in circles, names like options", ODD_FOLDERS),
+    Attack("odd-folders", "leave folders without rights, links in circles, names like options", ODD_FOLDERS,
+           known=ENGINE),
     Attack("swap-folders", "exchange a folder and a link to / while it is being measured", SWAP_FOLDERS, limits=QUICK),
 )  # fmt: skip

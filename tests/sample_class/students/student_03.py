@@ -18,7 +18,9 @@ def exponential_decay(student: str) -> Notebook:
         class WarmupExponentialDecay(keras.optimizers.schedules.LearningRateSchedule):
             """ramp up for warmup_steps, then lr * rate ** (steps / decay_steps)"""
 
-            def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False, warmup_steps=0, name=None):
+            def __init__(
+                self, initial_learning_rate, decay_steps, decay_rate, staircase=False, warmup_steps=0, name=None
+            ):
                 numbers = np.array([initial_learning_rate, decay_steps, decay_rate], dtype=float)
                 if not np.all(np.isfinite(numbers) & (numbers > 0)) or warmup_steps < 0:
                     raise ValueError("rates and steps must be positive")

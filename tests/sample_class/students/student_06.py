@@ -7,9 +7,9 @@ def hand_in(student: str) -> list[Notebook]:
     notebook = Notebook(student, "metrics/classification")
     notebook.answer(
         """
-        For a fine-tuned multimodal model I would look at accuracy, precision, recall, the F1 score and the AUC. Accuracy
-        is the share of correct answers, precision tells how many of the positives are right, recall how many were
-        found, and F1 combines them. I would also look at a few wrong examples by hand.
+        For a fine-tuned multimodal model I would look at accuracy, precision, recall, the F1 score and the AUC.
+        Accuracy is the share of correct answers, precision tells how many of the positives are right, recall how many
+        were found, and F1 combines them. I would also look at a few wrong examples by hand.
         """
     )
     notebook.claim(

@@ -76,7 +76,7 @@ def hand_in(student: str) -> list[Notebook]:
         "visible-checks",
         "AssertionError",
         "the weight is 11.0 after the stop; epoch 1 was the best, and the weight was 5.0 then",
-        'assert weight == 5.0, f"the weight is {weight} after the stop; epoch 1 was the best, and the weight was 5.0 then"',
+        'assert weight == 5.0, f"the weight is {weight} after the stop; epoch 1 was the best, and the weight was …',
     )
     notebook.scratch(
         "visible-checks",

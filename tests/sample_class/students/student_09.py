@@ -102,9 +102,7 @@ def hand_in(student: str) -> list[Notebook]:
         return np.sum(np.abs(phi), axis=0) / phi.shape[0]
         """,
     )
-    notebook.failed(
-        "visible-checks", "AssertionError", "", "assert np.allclose(phi, [6, 5]) and np.isclose(base, 4)"
-    )
+    notebook.failed("visible-checks", "AssertionError", "", "assert np.allclose(phi, [6, 5]) and np.isclose(base, 4)")
     notebook.scratch(
         "visible-checks",
         """

@@ -24,7 +24,8 @@ def hand_in(student: str) -> list[Notebook]:
                  "tests/checks/metrics/test_classification.py"]
         for number, path in enumerate(tests):
             attempt(f"read the checks, place {number}", lambda: len(open(path).read()))
-        attempt("read the solution", lambda: len(open(os.path.join(home, "solutions/metrics/classification.ipynb")).read()))
+        solution = os.path.join(home, "solutions", "metrics", "classification.ipynb")
+        attempt("read the solution", lambda: len(open(solution).read()))
         attempt("list the course", lambda: len(os.listdir(home)))
         attempt("list the others' notebooks", lambda: glob.glob(home + "/tests/sample_class/submitted/*"))
         attempt("look at the parent", lambda: len(open(f"/proc/{os.getppid()}/environ").read()))

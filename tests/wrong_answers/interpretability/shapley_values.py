@@ -247,7 +247,7 @@ alternatives = [
     Alternative(
         id="matrix-of-weights",
         title="bit masks, and all gains in one matrix product",
-        code='''
+        code="""
 def game_shapley(value_fn, n_players):
     if n_players < 1 or n_players > 12:
         raise ValueError("1 to 12 players")
@@ -264,12 +264,12 @@ def game_shapley(value_fn, n_players):
     outside = 1 / np.maximum(n_players - sizes, 1) / counts[sizes]
     weights = np.where(member == 1, inside[:, None], -outside[:, None])  # (coalitions, players)
     return np.tensordot(weights, values, axes=(0, 0))
-''',
+""",
     ),
     Alternative(
         id="dividends",
         title="Harsanyi dividends, shared equally among the members of each coalition",
-        code='''
+        code="""
 def game_shapley(value_fn, n_players):
     if n_players not in range(1, 13):
         raise ValueError("1 to 12 players")
@@ -289,7 +289,7 @@ def game_shapley(value_fn, n_players):
                 total = total + dividend[mask] / bin(mask).count("1")
         phi.append(total)
     return np.array(phi)
-''',
+""",
     ),
     Alternative(
         id="recursion",
@@ -344,7 +344,7 @@ def feature_game(f, x, background, players):
     Alternative(
         id="by-size",
         title="mean gain within each coalition size, then over the sizes; callers without the shared game",
-        code='''
+        code="""
 from statistics import fmean
 
 
@@ -395,6 +395,6 @@ def global_importance(phi):
     if not rows or not all(isinstance(row, list) for row in rows):
         raise ValueError("(samples, features) is needed")
     return np.array([fmean(abs(value) for value in column) for column in zip(*rows)])
-''',
+""",
     ),
 ]
