@@ -20,6 +20,7 @@ _TOLERANCES = {
     "float16": (2e-3, 1e-3),
     "bfloat16": (2e-2, 1e-2),
 }
+_HALF = {"float16", "bfloat16"}
 
 
 class Mismatch(AssertionError):
@@ -51,8 +52,16 @@ def to_array(value: Any) -> np.ndarray:
     raise TypeError(f"a {type(value).__name__} is not an array of numbers")
 
 
-def _default_tolerance(*values: Any) -> tuple[float, float]:
-    known = [_TOLERANCES[name] for name in map(dtype_name, values) if name in _TOLERANCES]
+def _default_tolerance(actual: list[Any], expected: list[Any]) -> tuple[float, float]:
+    """The tolerance of the coarsest precision; a half precision counts only where it was expected.
+
+    Otherwise an answer could loosen its own check by being returned in float16.
+    """
+    wanted = {dtype_name(value) for value in expected}
+    found = {dtype_name(value) for value in actual}
+    if not wanted & _HALF:
+        found -= _HALF
+    known = [_TOLERANCES[name] for name in wanted | found if name in _TOLERANCES]
     return max(known, default=_TOLERANCES["float64"])
 
 
@@ -112,7 +121,7 @@ def assert_close(
             str(found.shape),
             cause,
         )
-    default_rtol, default_atol = _default_tolerance(actual, expected, found, wanted)
+    default_rtol, default_atol = _default_tolerance([actual, found], [expected, wanted])
     relative = default_rtol if rtol is None else rtol
     absolute = default_atol if atol is None else atol
     kinds = {found.dtype.kind, wanted.dtype.kind}

@@ -16,6 +16,7 @@ from grader.checking.comparison import Mismatch
 from grader.checking.outcome import CheckOutcome
 from grader.checking.record import CheckRecord
 from grader.sandbox.proxy import Session, Student, StudentCrashed, StudentError, StudentTimeout, StudentUnavailable
+from grader.sandbox.wire import WireError
 
 MAX_MESSAGE_CHARACTERS = 4000
 MAX_SHRINKS = 10
@@ -85,7 +86,7 @@ class CheckPlugin:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         """What is said with the submission from here on belongs to this check."""
-        self.session.trace, self.session.last_call = [], ""
+        self.session.trace, self.session.last_call, self.session.asked = [], "", False
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -153,6 +154,7 @@ class CheckPlugin:
             self._cannot_load = type(error)(f"{error} ({reason})" if reason else str(error))
             raise self._cannot_load from None
         self._loaded = True
+        self.session.asked = False  # loading is not yet a question of the check's
 
     # -- judging -------------------------------------------------------------------------------------------------
 
@@ -177,6 +179,13 @@ class CheckPlugin:
         if isinstance(error, AssertionError | pytest.fail.Exception):
             called = f"Called: {self.session.last_call}\n" if self.session.last_call else ""
             return CheckOutcome.FAILED, called + message
+        ours = isinstance(error, WireError) or not isinstance(error, Exception)
+        if (
+            self.session.asked and not ours
+        ):  # a check stumbles over what came back: a number where a table should be, say
+            called = f"Called: {self.session.last_call}\n" if self.session.last_call else ""
+            what = f"What came back could not be looked at: {type(error).__name__}: {message}"
+            return CheckOutcome.FAILED, called + what
         return CheckOutcome.ERROR, f"The check itself broke: {type(error).__name__}: {message}"
 
     def _record(

@@ -44,7 +44,7 @@ class Finding:
 _PROTECTIONS = {
     Protection.FILES: (
         "no file but the libraries and its own folder can be read or written",
-        "needs Landlock, Linux 5.13+",
+        "needs Landlock 4, Linux 6.7+",
     ),
     Protection.NETWORK: ("no socket of any kind", "needs seccomp on x86_64 or aarch64 Linux"),
     Protection.PROCESSES: ("no new process or program", "needs seccomp on x86_64 or aarch64 Linux"),

@@ -19,6 +19,7 @@ from grader.grading.class_grading import ClassResult, ClassRun, GradingStopped, 
 
 UNCONFINED = "Grading without confinement: the students' code can read and change everything that you can."
 MAX_ROWS = 60
+_LIKE = {"exact": "behaves like", "partial": "looks like"}
 _SHORT = {
     SubmissionStatus.MISSING: "–",
     SubmissionStatus.UNREADABLE: "unreadable",
@@ -102,7 +103,7 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
     if len(students) > MAX_ROWS:
         console.print(f"… and {len(students) - MAX_ROWS} more students in the report.")
     diagnosed = [
-        f"  {record.student} · {record.exercise}: behaves like {record.diagnoses[0].title}"
+        f"  {record.student} · {record.exercise}: {_LIKE[record.diagnoses[0].match]} {record.diagnoses[0].title}"
         for record in counted
         if record.diagnoses
     ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import socket
 import tempfile
@@ -22,7 +21,7 @@ from typing import Any
 
 from grader.checking.record import CheckRecord
 from grader.course import Course, Exercise, Framework
-from grader.sandbox import wire
+from grader.sandbox import scratch, wire
 from grader.sandbox.confinement import missing_protections
 from grader.sandbox.fork_server import Child, ForkServer, ForkServerError, Role
 
@@ -122,7 +121,7 @@ class LocalEngine:
             self._servers.clear()
         for server in servers:
             server.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        scratch.remove(self._directory)
 
     def process_ids(self) -> list[int]:
         """Process numbers of the warm processes, for measurement."""
@@ -288,8 +287,8 @@ class _RunningJob:
 
     def _watch_disk(self) -> None:
         limit = self.job.exercise.limits.disk_megabytes * 2**20
-        if self._directory is not None and self._student is not None and _bytes_under(self._directory) > limit:
-            reason = f"it wrote more than {self.job.exercise.limits.disk_megabytes} MB to disk"
+        if self._directory is not None and self._student is not None and scratch.bytes_under(self._directory) > limit:
+            reason = f"it wrote more than {self.job.exercise.limits.disk_megabytes} MB, or thousands of files, to disk"
             self._end_student()
             self._stopped_for = reason
 
@@ -304,7 +303,7 @@ class _RunningJob:
             if had_ended and status is not None:
                 reason = describe_status(status)
         if directory is not None:
-            shutil.rmtree(directory, ignore_errors=True)
+            scratch.remove(directory)
         return reason
 
 
@@ -318,15 +317,3 @@ def describe_status(status: int) -> str:
             return f"it crashed ({signal.Signals(number).name}), often for lack of memory"
         return f"it was ended by signal {number}"
     return f"it ended itself with exit code {os.WEXITSTATUS(status)}"
-
-
-def _bytes_under(directory: Path) -> int:
-    """Bytes on disk under a directory that may be changing."""
-    total = 0
-    for parent, _, files in os.walk(directory):
-        for name in files:
-            try:
-                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
-            except OSError:
-                continue
-    return total

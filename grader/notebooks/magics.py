@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 
 _BODY_IS_PYTHON = frozenset({"time", "capture", "prun"})  # cell magics that run their body in the notebook's namespace
+MAX_LINE = 20_000
 _LINE_MAGIC = re.compile(r"\s*(?:%{1,2}[A-Za-z_?]|!|\?)")
 _MAGIC_VALUE = re.compile(r"\s*[\w.,\[\]'\" ()*]+?=\s*(?:%[A-Za-z_]|!)")  # files = !ls, spent = %timeit -o f()
 _HELP = re.compile(r"\s*%{0,2}[A-Za-z_*][\w*]*(?:\.[\w*]+|\[\d+\])*\?{1,2}\s*;?\s*")
@@ -68,6 +69,9 @@ def _as_comment(line: str) -> str:
 
 
 def _parse(source: str) -> ast.Module:
+    longest = max(map(len, source.splitlines()), default=0)
+    if longest > MAX_LINE:  # Python's parser takes time that grows with the square of some lines' length
+        raise UnparsableError(0, f"a line of {longest:,} characters; at most {MAX_LINE:,} are read", "")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as an invalid escape sequence: the student's own affair

@@ -46,7 +46,7 @@ class ConfinementLimits:
 
 
 _LANDLOCK_MINIMUM_ABI = {
-    Protection.FILES: 1,
+    Protection.FILES: 4,  # what sandlock asks for: with moving, truncating and TCP
     Protection.SIGNAL_SCOPE: 6,
     Protection.ABSTRACT_SOCKET_SCOPE: 6,
 }

@@ -229,6 +229,7 @@ class Session:
     def __init__(self) -> None:
         self.transport: Transport | None = None
         self.last_call = ""
+        self.asked = False  # anything, since the check began
         self.trace: list[Any] = []
         self.output: list[str] = []
         self._label = ""
@@ -243,6 +244,7 @@ class Session:
         if self.transport is None:
             raise StudentCrashed("the submission is not loaded")
         self._label = label
+        self.asked = True
         if traced:
             self.last_call = called
         answer = self.transport.request(message)

@@ -144,9 +144,14 @@ class TestClose:
     )
     def test_tolerance_follows_the_precision(self, dtype, within, beyond):
         # the values are exact multiples of two plus the error, computed in float64 for the other side
-        value = torch.tensor([4.0], dtype=dtype)
-        assert_close(value, np.array([4 * (1 + within)]))
-        mismatch(assert_close, value, np.array([4 * (1 + beyond)]))
+        value, other = torch.tensor([4.0], dtype=dtype), torch.float32 if dtype.itemsize < 4 else torch.float64
+        assert_close(torch.tensor([4 * (1 + within)], dtype=other), value)
+        mismatch(assert_close, torch.tensor([4 * (1 + beyond)], dtype=other), value)
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+    def test_an_answer_cannot_loosen_its_check_by_coming_in_half_precision(self, dtype):
+        assert_close(torch.tensor([4.0], dtype=dtype), np.array([4.0]))
+        mismatch(assert_close, torch.tensor([4.0], dtype=dtype), np.array([4.004]))
 
     @pytest.mark.parametrize("swap", [False, True])
     def test_the_coarser_of_two_precisions_decides(self, swap):
@@ -159,7 +164,9 @@ class TestClose:
         mismatch(assert_close, [0.1 + 1e-7], [0.1])
 
     def test_tensorflows_bfloat16_is_known_by_its_name(self):
-        assert_close(TensorFlowTensor(np.float32([1.01]), "bfloat16"), [1.0])
+        expected = TensorFlowTensor(np.float32([1.0]), "bfloat16")
+        assert_close(TensorFlowTensor(np.float32([1.01]), "bfloat16"), expected)
+        mismatch(assert_close, TensorFlowTensor(np.float32([1.1]), "bfloat16"), expected)
         mismatch(assert_close, TensorFlowTensor(np.float32([1.01])), [1.0])
 
     def test_given_tolerances_win(self):

@@ -242,13 +242,20 @@ class TestFaultsOfTheCheck:
             ("raise SystemExit(3)", "The check itself broke: SystemExit: 3"),
             ("pytest.skip('later')", "The check itself broke: Skipped: later"),
             ("student.double(object())", "The check itself broke: WireError: a object cannot cross"),
-            ("assert_close(student.double(1), 'text')", "The check itself broke: TypeError: a str is not an array"),
+            ("assert_close(1, 'text')", "The check itself broke: TypeError: a str is not an array"),
         ],
     )
     def test_are_errors(self, run, body, message):
         record = only_record(run(f"@points(1)\ndef test_it(student):\n    {body}\n"))
         assert (record.outcome, record.points, record.max_points) == (ERROR, 0, 1)
         assert record.message.startswith(message)
+
+    def test_stumbling_over_what_came_back_is_the_submissions_failure(self, run):
+        """A number where a table should be must not become a fault of the grader's that a person has to look at."""
+        record = only_record(run("@points(1)\ndef test_it(student):\n    student.double(1)['precision']\n"))
+        assert (record.outcome, record.points) == (FAILED, 0)
+        assert "What came back could not be looked at: TypeError" in record.message
+        assert "double(1)" in record.message
 
     def test_a_check_that_cannot_be_set_up_is_not_lost(self, run):
         result = run(

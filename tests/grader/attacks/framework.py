@@ -1,7 +1,6 @@
 """Attacks on the framework from inside the student's process: patches, hooks, forged messages."""
 
 from tests.grader.attacks.honest import answer_code
-from tests.grader.attacks.lying import UNFORESEEN
 from tests.grader.attacks.model import QUICK, TORCH, Answer, Attack
 
 PATCH_COMPARISONS = """
@@ -318,7 +317,7 @@ ATTACKS = (
     Attack("patch-comparisons-torch", "the same with a torch exercise that is partly right", PATCH_COMPARISONS,
            answer=Answer.WRONG, exercise=TORCH),
     Attack("patch-the-server", "answer every request itself: passed, 10 points; stop all clocks", PATCH_WIRE,
-           answer=Answer.WRONG, known=UNFORESEEN),
+           answer=Answer.WRONG),
     Attack("fake-framework", "put fake checkers into sys.modules, conftest.py and .pth files onto the path",
            FAKE_MODULES, answer=Answer.WRONG),
     Attack("hooks", "hook imports, warnings, signals, timers, tracing, the collector and the standard streams", HOOKS,
@@ -330,8 +329,7 @@ ATTACKS = (
            answer=Answer.WRONG),
     Attack("forge-results", "send the grader's own messages: results, finished, spawn, kill", FORGED_RESULTS,
            answer=Answer.WRONG),
-    Attack("answer-in-advance", "send 500 answers before anything is asked", PREMATURE, answer=Answer.WRONG,
-           known=UNFORESEEN),
+    Attack("answer-in-advance", "send 500 answers before anything is asked", PREMATURE, answer=Answer.WRONG),
     Attack("malformed-errors", "send errors whose parts are numbers, arrays and texts of 10 MB", ODD_ERRORS,
            limits=QUICK),
     Attack("garbage", "write noise to every descriptor", GARBAGE, answer=Answer.WRONG),
@@ -346,8 +344,7 @@ ATTACKS = (
     Attack("bomb-of-keys", "send a set of 200,000 numbers with the same hash", COLLIDING_KEYS,
            limits={"seconds": 3, "total_seconds": 3}),
     Attack("flood-of-output", "send 30 MB of output and 30 MB of value with every answer", ENDLESS_ANSWERS,
-           limits={"seconds": 3, "total_seconds": 4},
-           known=UNFORESEEN),
+           limits={"seconds": 3, "total_seconds": 4}),
     Attack("flood-of-remarks", "send 60 MB of remarks on the loading", REMARKS, limits=QUICK),
     Attack("pass-descriptors", "pass descriptors and false credentials along with a message", DESCRIPTORS,
            answer=Answer.WRONG),

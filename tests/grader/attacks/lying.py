@@ -280,7 +280,6 @@ def binary_report(*arguments, **keywords):
     sys.exit("all 10 points")
 """
 
-UNFORESEEN = "an exception in a check, over a value that it did not foresee, is taken for a fault of the check"
 
 ATTACKS = (
     Attack("always-equal", "return objects that are equal and close to everything and claim to be dicts",
@@ -303,8 +302,8 @@ ATTACKS = (
            ODD_TEXT),
     Attack("pickles", "return pickles and objects that run a program when they are rebuilt", PICKLES),
     Attack("different-every-time", "return something else for the same question", FICKLE),
-    Attack("not-functions", "bind the names of functions to numbers and texts", NOT_FUNCTIONS, known=UNFORESEEN),
-    Attack("huge-numbers", "return integers of 12,000 bits", HUGE_NUMBERS, known=UNFORESEEN),
+    Attack("not-functions", "bind the names of functions to numbers and texts", NOT_FUNCTIONS),
+    Attack("huge-numbers", "return integers of 12,000 bits", HUGE_NUMBERS),
     Attack("false-exceptions", "raise exceptions of its own that are called ValueError", FALSE_NAMES,
            baseline=ALWAYS_RAISES),
     Attack("stops", "raise SystemExit, KeyboardInterrupt and other BaseExceptions", STOPS),
