@@ -81,6 +81,8 @@ class Planner:
         return PlannedSubmission(student, topic, handed_in, timestamp, plans, frozenset(changed))
 
     def _source(self, record: ResultRecord) -> Path | None:
+        if record.status is SubmissionStatus.REFUSED:
+            return None  # its name is a stranger's choice; nothing is opened by it
         known = self._notebooks.get((record.student, record.exercise))
         return known or (Path(record.source) if record.source.endswith(".ipynb") else None)
 

@@ -11,6 +11,7 @@ import os
 import platform
 import resource
 import sys
+import sysconfig
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -74,7 +75,10 @@ _SYSTEM_PATHS = (
 
 def readable_paths() -> list[str]:
     """What a student's process may read: the interpreter, the installed libraries and a few system files."""
-    candidates = [*_SYSTEM_PATHS, sys.prefix, sys.base_prefix, *(entry for entry in sys.path if "-packages" in entry)]
+    # Of a system's Python (prefix /usr) only the libraries; a virtual environment as a whole.
+    own = [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), f"{sys.base_prefix}/lib"]
+    own += [sys.prefix] if sys.prefix != sys.base_prefix else []
+    candidates = [*_SYSTEM_PATHS, *own, *(entry for entry in sys.path if "-packages" in entry)]
     existing = {
         str(Path(path).resolve()) if path != "/proc/self" else path for path in candidates if Path(path).exists()
     }

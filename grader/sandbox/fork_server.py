@@ -187,6 +187,8 @@ class ForkServer:
             self._control.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+        if not self._ready.is_set():
+            self._process.kill()  # it is importing, does not listen, and has no children
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:

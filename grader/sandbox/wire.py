@@ -33,7 +33,7 @@ _ARRAY_KINDS = "biufcUS"
 _TORCH_BY_VIEW = {"bfloat16": "int16"}  # dtypes NumPy does not know cross as integers of the same width
 
 
-class WireError(ValueError):
+class WireError(Exception):
     """The bytes are not a message of this protocol, or break one of its limits."""
 
 
