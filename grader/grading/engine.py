@@ -275,7 +275,7 @@ class _RunningJob:
         elif operation == "kill":
             if self._student is not None:
                 self.engine.require_origin(self._student)
-            wire.send_message(channel, wire.pack({"reason": self._end_student()}))
+            wire.send_message(channel, wire.pack({"reason": self._end_student(explain=True)}))
         elif operation == "result":
             self.result.checks.append(CheckRecord.from_dict(message["check"]))
         elif operation == "finished":
@@ -292,13 +292,13 @@ class _RunningJob:
             self._end_student()
             self._stopped_for = reason
 
-    def _end_student(self) -> str:
-        """End the student's process, remove its directory, and say what its end was."""
+    def _end_student(self, explain: bool = False) -> str:
+        """End the student's process and remove its directory; on request say what its end was, if it had one."""
         child, directory = self._student, self._directory
         self._student = self._directory = None
         reason, self._stopped_for = self._stopped_for, ""
         if child is not None:
-            had_ended = child.done.wait(0.05)
+            had_ended = explain and child.done.wait(0.05)
             status = self.engine.kill(child)
             if had_ended and status is not None:
                 reason = describe_status(status)
