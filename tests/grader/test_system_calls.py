@@ -302,7 +302,7 @@ print(outcome(os.kill, 0, 0))
 print(outcome(os.kill, os.getpid(), 0))
 os.kill(os.getpid(), signal.SIGTERM)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-u", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     refused = os.strerror(errno.EPERM)
     lines = done.stdout.splitlines()
     assert sorted(lines) == sorted(["allowed", "allowed", "thread", *[refused] * 5, "allowed"]), done.stderr
