@@ -15,7 +15,7 @@ from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
 from grader.gradebook.summary import counted_records
 from grader.gradebook.wording import clean_text
-from grader.grading.class_grading import ClassResult, ClassRun, GradingStopped, grade_class
+from grader.grading.class_grading import FEEDBACK_FOLDER, ClassResult, ClassRun, GradingStopped, grade_class
 
 UNCONFINED = "Grading without confinement: the students' code can read and change everything that you can."
 MAX_ROWS = 60
@@ -128,7 +128,7 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
         highlight=False,
     )
     console.print(Text(f"Gradebook:    {result.gradebook or 'not written'}"), soft_wrap=True)
-    console.print(Text(f"Feedback:     {run.output / 'feedback'}"), soft_wrap=True)
+    console.print(Text(f"Feedback:     {run.output / FEEDBACK_FOLDER}"), soft_wrap=True)
     console.print(Text(f"Class report: {result.report}"), soft_wrap=True)
 
 

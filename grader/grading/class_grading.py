@@ -21,7 +21,7 @@ from grader.grading.journal import JOURNAL_NAME, Journal, JournalKey, read_journ
 from grader.grading.submission_grading import Grader
 from grader.notebooks.submission import Submission
 
-FEEDBACK_FOLDER, REPORT_NAME, GRADEBOOK_NAME, RESULTS_FOLDER = "feedback", "report.html", "gradebook.db", "records"
+FEEDBACK_FOLDER, REPORT_NAME, GRADEBOOK_NAME = "feedback", "report.html", "gradebook.db"
 CACHE_FOLDER = ".cache"
 STOPPED = "stopped; run the same command again to go on where it stopped"
 GRADER_FAILED = "The grader itself failed on this notebook ({error}); a person has to look at it."
