@@ -72,7 +72,7 @@ VERSION = Shape(
     "a version such as `1.2.0`", lambda text: re.fullmatch(r"[0-9]+(\.[0-9A-Za-z]+)*", text, re.ASCII) is not None
 )
 SYLLABUS_ID = Shape(
-    "a syllabus id such as `B-Q5a`", lambda text: re.fullmatch(r"[A-Z]-[A-Z][0-9]+[a-z]*", text) is not None
+    "a syllabus id such as `B-Q5a`", lambda text: re.fullmatch(r"[A-Z]-[A-Z][0-9]+(\.[0-9]+)?[a-z]*", text) is not None
 )
 DOTTED_NAME = Shape(
     "a dotted Python name such as `torch.nn.MultiheadAttention`",

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from grader import __version__
-from grader.cli import build, check, doctor, exercises, grade, verify
+from grader.cli import build, check, coverage, doctor, exercises, grade, verify
 from grader.cli.errors import explain
 
 _STUDY, _TEACH, _MACHINE = "Work on exercises", "Teach", "This machine"
@@ -42,6 +42,7 @@ _add("check", check.run, _STUDY)
 _add("build", build.run, _TEACH)
 _add("grade", grade.run, _TEACH)
 _add("verify", verify.run, _TEACH)
+_add("coverage", coverage.run, _TEACH)
 _add("doctor", doctor.run, _MACHINE)
 
 

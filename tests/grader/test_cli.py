@@ -23,7 +23,7 @@ from grader.notebooks import build as build_module
 from grader.notebooks.build import BuildReport, StaleFile, Staleness
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["list", "check", "build", "grade", "verify", "doctor"]
+COMMANDS = ["list", "check", "build", "grade", "verify", "coverage", "doctor"]
 
 
 @pytest.fixture(autouse=True)
