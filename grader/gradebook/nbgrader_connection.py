@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grader.gradebook.errors import GradebookError
+from grader.quick_import import skip_unused_grammar
 
 if TYPE_CHECKING:
     from nbgrader.api import Gradebook
@@ -58,6 +59,7 @@ def open_gradebook(database_url: str, course_id: str) -> Iterator[Gradebook]:
     """
     file = database_file(database_url)
     where = _shown(database_url, file)
+    skip_unused_grammar()
     try:
         from nbgrader.api import Gradebook, InvalidEntry
         from sqlalchemy.exc import SQLAlchemyError

@@ -233,22 +233,23 @@ class Session:
         self.trace: list[Any] = []
         self.output: list[str] = []
         self._label = ""
+        self._remembered: dict[bytes, dict[str, Any]] = {}  # request -> answer, of what is asked once
         self._output_left, self._trace_left = MAX_OUTPUT_CHARACTERS, MAX_TRACE_BYTES
 
     def from_handle(self, reference: wire.HandleReference) -> RemoteObject:
         """The proxy for an object that stays over there."""
         return RemoteObject(self, reference, self._label or "object")
 
-    def ask(self, message: dict[str, Any], called: str, label: str, traced: bool = False) -> Any:
-        """Send a request; return its value or raise what it says was raised."""
-        if self.transport is None:
-            raise StudentCrashed("the submission is not loaded")
+    def ask(self, message: dict[str, Any], called: str, label: str, traced: bool = False, once: bool = False) -> Any:
+        """Send a request; return its value or raise what it says was raised.
+
+        With `once`, a request that was made before gets the answer it got then.
+        """
         self._label = label
         self.asked = True
         if traced:
             self.last_call = called
-        answer = self.transport.request(message)
-        self._keep_output(answer.get("output", ""))
+        answer = self._request_once(message) if once else self._request(message)
         if "error" not in answer:
             if traced:
                 self._keep_trace(answer["value"])
@@ -260,6 +261,19 @@ class Session:
         if raised.class_name == "NotImplementedError":
             raise NotWrittenYet(f"{called} is not written yet (it raises NotImplementedError).")
         raise raised
+
+    def _request(self, message: dict[str, Any]) -> dict[str, Any]:
+        if self.transport is None:
+            raise StudentCrashed("the submission is not loaded")
+        answer = self.transport.request(message)
+        self._keep_output(answer.get("output", ""))
+        return answer
+
+    def _request_once(self, message: dict[str, Any]) -> dict[str, Any]:
+        request = wire.pack(message, reference_of)
+        if request not in self._remembered:
+            self._remembered[request] = self._request(message)
+        return self._remembered[request]
 
     # What is kept is bounded here as well as over there: that process may send what it likes, as often as it is asked.
 
@@ -302,12 +316,22 @@ class Student:
 
         The function's source travels, so it must be self-contained; expected values stay here.
         """
+        return self._run(probe, arguments, keywords, once=False)
+
+    def run_once(self, probe: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        """Like `run`, but the same probe with the same arguments is run once a submission, and its answer kept.
+
+        For what takes long, such as a training of which several checks look at different sides.
+        """
+        return self._run(probe, arguments, keywords, once=True)
+
+    def _run(self, probe: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any], once: bool) -> Any:
         source = textwrap.dedent(inspect.getsource(probe))
         message = {"op": "run", "source": source, "name": probe.__name__, "args": list(arguments), "kwargs": keywords}
         title = probe.__name__.strip("_").replace("_", " ")
         called = describe_call(f"[{title}]", arguments, keywords)
         try:
-            return self._session.ask(message, called, title, traced=True)
+            return self._session.ask(message, called, title, traced=True, once=once)
         except StudentRaised as error:
             if error.class_name == "AttributeError" and error.message.startswith("the submission defines no `"):
                 raise MissingName(self._missing(error.message.split("`")[1])) from None

@@ -222,6 +222,22 @@ class TestHandles:
         assert student.run(is_the_layer, layer, {"again": [layer]}) == (True, True)
         assert session.last_call == "[is the layer](<Layer>, {'again': [<Layer>]})"
 
+    def test_a_probe_that_runs_once_is_asked_once_for_the_same_arguments(self, student, session):
+        def count(student, step):
+            student.Layer.scale += step
+            return student.Layer.scale
+
+        def fail(student, step):
+            student.Layer.scale += step
+            raise ValueError(f"scale is {student.Layer.scale}")
+
+        assert [student.run_once(count, 1), student.run_once(count, 1), student.run(count, 1)] == [4, 4, 5]
+        assert student.run_once(count, 2) == 7, "other arguments are another question"
+        assert session.trace == [4, 4, 5, 7], "every check keeps what it was answered"
+        for _ in range(2):
+            with pytest.raises(StudentRaised, match="scale is 8"):
+                student.run_once(fail, 1)
+
     def test_attributes_cannot_be_set(self, student):
         layer = student.build_layer(3)
         with pytest.raises(AttributeError, match="set attributes in a probe"):

@@ -288,19 +288,30 @@ def test_configuration_restores_the_schedule(student, rng):
         )
 
 
+def training(student, seed):
+    """One training of 12 updates, of which the two checks below look at different sides.
+
+    x = ±1 and y = slope * x: every batch, however it is drawn, has the gradient 2 * (weight - slope).
+    """
+    rng = np.random.default_rng([seed, 12])
+    rates = table_of_rates(rng, 12)
+    slope, start = float(rng.uniform(0.5, 1.5)), float(rng.uniform(-1.5, -0.5))
+    x = rng.choice([-1.0, 1.0], size=(14, 1))
+    seen = student.run_once(train, rates, x, slope * x, np.array([[start]], np.float32), 4, 3)
+    return rates[:12], slope, start, seen
+
+
 @points(1)
 @catches("epoch-index", "read-after-the-update", "short-batch-dropped")
-def test_trace_has_the_rate_of_every_update(student, rng):
+def test_trace_has_the_rate_of_every_update(student, seed):
     """`lr_trace` lists one rate for every update, also for a short last batch."""
-    rates = table_of_rates(rng, 12)
-    x, y, start = rng.normal(size=(14, 3)), rng.normal(size=(14, 1)), rng.normal(size=(3, 1)).astype(np.float32)
-    trace = student.run(train, rates, x, y, start, 4, 3)["trace"]
+    rates, _, _, seen = training(student, seed)
     call = "lr_trace(...) of 14 samples, batch_size 4, 3 epochs"
-    assert_shape(trace, (12,), what=f"{call}, which are 4 updates an epoch, the last with 2 samples")
-    assert_dtype(trace, "float64", what=call)
+    assert_shape(seen["trace"], (12,), what=f"{call}, which are 4 updates an epoch, the last with 2 samples")
+    assert_dtype(seen["trace"], "float64", what=call)
     assert_close(
-        trace,
-        np.array(rates[:12]),
+        seen["trace"],
+        np.array(rates),
         rtol=1e-5,
         what=f"{call}, under a schedule with a different rate for every step",
         cause="the step is the number of updates made before this one, not the epoch and not one more",
@@ -309,17 +320,12 @@ def test_trace_has_the_rate_of_every_update(student, rng):
 
 @points(1)
 @catches("constant-rate-in-training", "no-training")
-def test_training_uses_the_rates_of_the_trace(student, rng):
+def test_training_uses_the_rates_of_the_trace(student, seed):
     """The model is really trained, with exactly these rates."""
-    rates = table_of_rates(rng, 12)
-    # x = ±1 and y = slope * x: every batch, however it is drawn, has the gradient 2 * (weight - slope)
-    slope, start = float(rng.uniform(0.5, 1.5)), float(rng.uniform(-1.5, -0.5))
-    x = rng.choice([-1.0, 1.0], size=(14, 1))
-    seen = student.run(train, rates, x, slope * x, np.array([[start]], np.float32), 4, 3)
+    rates, slope, weight, seen = training(student, seed)
     updates = seen["updates"]
     assert updates == 12, f"after lr_trace(...) model.optimizer.iterations is {updates}, expected 12 (3 epochs of 4)"
-    weight = start
-    for rate in rates[:12]:
+    for rate in rates:
         weight -= rate * 2 * (weight - slope)
     assert_close(
         np.asarray(seen["weights"], np.float64),
