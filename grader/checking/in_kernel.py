@@ -12,8 +12,9 @@ from typing import Any
 from grader.checking.outcome import CheckOutcome
 from grader.checking.plugin import CheckPlugin
 from grader.sandbox import wire
+from grader.sandbox.forbidden import forbidden
 from grader.sandbox.proxy import Session, reference_of
-from grader.sandbox.student_process import Submission, describe_error, forbidden
+from grader.sandbox.student_process import Submission, describe_error
 
 DEFAULT_SEED = 0
 

@@ -9,7 +9,6 @@ import __future__
 
 import builtins
 import functools
-import importlib
 import io
 import linecache
 import operator
@@ -18,21 +17,18 @@ import socket
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from grader.sandbox import wire
+from grader.sandbox.forbidden import forbidden
 
 MAX_TRACEBACK_LINES = 12
 _CELL_NAME = "<cell {}>"
 _FUTURE_FLAGS = functools.reduce(
     operator.or_, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 )
-
-
-class ForbiddenCall(RuntimeError):
-    """The exercise asks for one's own implementation of what was called."""
 
 
 class CappedOutput(io.TextIOBase):
@@ -63,93 +59,6 @@ class CappedOutput(io.TextIOBase):
         text = "".join(self._parts)
         self._parts.clear()
         return text
-
-
-def _forbidden_callable(name: str, original: Any) -> Any:
-    message = f"{name} is not allowed in this exercise; write it yourself"
-
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise ForbiddenCall(message)
-
-    if isinstance(original, type):
-        return type(original.__name__, (original,), {"__init__": refuse})
-    return refuse
-
-
-class _ForbiddenModule(types.ModuleType):
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__") and attribute.endswith("__"):
-            raise AttributeError(attribute)
-        raise ForbiddenCall(f"{self.__name__} is not allowed in this exercise; write it yourself")
-
-
-def _import_longest(path: str) -> tuple[Any, list[str]]:
-    parts = path.split(".")
-    for length in range(len(parts), 0, -1):
-        try:
-            return importlib.import_module(".".join(parts[:length])), parts[length:]
-        except ImportError:
-            continue
-    return None, parts
-
-
-@contextmanager
-def forbidden(names: list[str]) -> Iterator[None]:
-    """Replace each dotted name, a callable or a whole module, by something that raises ForbiddenCall when used.
-
-    A name that is not installed needs no replacing. The originals return when the block ends; a student's process
-    never leaves it.
-    """
-    undo: list[Callable[[], object]] = []
-
-    def replace(owner: Any, attribute: str, value: Any) -> None:
-        # Put back as written there: looked up, a class method would come back bound, an inherited name as its own.
-        own = vars(owner)
-        back = (
-            functools.partial(setattr, owner, attribute, own[attribute])
-            if attribute in own
-            else functools.partial(delattr, owner, attribute)
-        )
-        setattr(owner, attribute, value)
-        undo.append(back)
-
-    def replace_module(name: str) -> None:
-        blocked = _ForbiddenModule(name)
-        known = sys.modules.get(name)
-        undo.append(
-            functools.partial(sys.modules.pop, name)
-            if known is None
-            else functools.partial(sys.modules.__setitem__, name, known)
-        )
-        sys.modules[name] = blocked
-        parent, _, last = name.rpartition(".")
-        if hasattr(sys.modules.get(parent), last):
-            replace(sys.modules[parent], last, blocked)
-
-    def replace_name(name: str) -> None:
-        parts = name.split(".")
-        above = [".".join(parts[:length]) for length in range(1, len(parts))]
-        if any(isinstance(sys.modules.get(module), _ForbiddenModule) for module in above):
-            return  # with all of its module
-        parent_path, _, last = name.rpartition(".")
-        if name in sys.modules or name.partition(".")[0] not in sys.modules:
-            replace_module(name)  # a library that is not loaded is not loaded for this; name the module to forbid it
-            return
-        owner, rest = _import_longest(parent_path)
-        for attribute in rest:
-            owner = getattr(owner, attribute, None)
-        if owner is not None and hasattr(owner, last) and not isinstance(getattr(owner, last), types.ModuleType):
-            replace(owner, last, _forbidden_callable(name, getattr(owner, last)))
-        else:
-            replace_module(name)
-
-    try:
-        for name in names:
-            replace_name(name)
-        yield
-    finally:
-        for step in reversed(undo):
-            step()
 
 
 class StudentNamespace:

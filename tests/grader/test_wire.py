@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from grader.sandbox import wire
-from grader.sandbox.student_process import forbidden
+from grader.sandbox.forbidden import forbidden
 from grader.sandbox.wire import HandleReference, TensorFlowTensor, WireError, pack, unpack
 
 ROOT = Path(__file__).resolve().parents[2]

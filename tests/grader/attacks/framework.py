@@ -352,7 +352,6 @@ ATTACKS = (
            LIE_TO_PROBES + CHANGES_INPUT, exercise=TORCH, answer=Answer.RIGHT, answer_first=True,
            baseline=answer_code(TORCH, Answer.RIGHT) + CHANGES_INPUT,
            known="a probe runs in the submission's process: what it says is the submission's word"),
-    Attack("another-door", "call what the exercise forbids by another of its names", ANOTHER_DOOR, exercise=TORCH,
-           known="a forbidden name is replaced inside the submission's own process; its other names are not"),
+    Attack("another-door", "call what the exercise forbids by another of its names", ANOTHER_DOOR, exercise=TORCH),
     Attack("close-everything", "close every descriptor", CLOSE_ALL),
 )  # fmt: skip

@@ -1,0 +1,161 @@
+"""What an exercise forbids: callables and modules that raise ForbiddenCall when they are used.
+
+Nothing can be kept from code for good inside its own process. This closes the names under which a student finds a
+ready-made answer: the one that the exercise forbids, every other name of the same object in a loaded module
+(`keras.layers.Attention` is `tensorflow.keras.layers.Attention`), and the doors that are listed below.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+# Other callables that do the work of one that an exercise forbids; only those that exist are closed.
+OTHER_DOORS: dict[str, tuple[str, ...]] = {
+    "torch.nn.functional.scaled_dot_product_attention": (
+        "torch._scaled_dot_product_attention_math",
+        "torch._scaled_dot_product_flash_attention_for_cpu",
+        "torch.ops.aten.scaled_dot_product_attention",
+        "torch.ops.aten._scaled_dot_product_attention_math",
+        "torch.ops.aten._scaled_dot_product_flash_attention_for_cpu",
+    ),
+    "torch.nn.functional.multi_head_attention_forward": (
+        "torch._native_multi_head_attention",
+        "torch.ops.aten._native_multi_head_attention",
+    ),
+}
+
+
+class ForbiddenCall(RuntimeError):
+    """The exercise asks for one's own implementation of what was called."""
+
+
+@contextmanager
+def forbidden(names: list[str]) -> Iterator[None]:
+    """Replace each dotted name, a callable or a whole module, by something that raises ForbiddenCall when used.
+
+    A name that is not installed needs no replacing. The originals return when the block ends; a student's process
+    never leaves it.
+    """
+    replacements = _Replacements()
+    try:
+        for name in names:
+            replacements.forbid(name)
+            for door in OTHER_DOORS.get(name, ()):
+                replacements.forbid_existing(door)
+        replacements.forbid_other_names()
+        yield
+    finally:
+        replacements.undo()
+
+
+class _ForbiddenModule(types.ModuleType):
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__") and attribute.endswith("__"):
+            raise AttributeError(attribute)
+        raise ForbiddenCall(f"{self.__name__} is not allowed in this exercise; write it yourself")
+
+
+class _Replacements:
+    """What has been replaced, and how to put it back."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], object]] = []
+        self._originals: dict[int, tuple[Any, Any]] = {}  # id -> the forbidden callable, and what stands in for it
+
+    def forbid(self, name: str) -> None:
+        """Replace a callable or a module by its dotted name."""
+        parts = name.split(".")
+        above = [".".join(parts[:length]) for length in range(1, len(parts))]
+        if any(isinstance(sys.modules.get(module), _ForbiddenModule) for module in above):
+            return  # with all of its module
+        if name in sys.modules or parts[0] not in sys.modules:
+            self._replace_module(name)  # a library that is not loaded is not loaded for this; name the module
+        elif not self.forbid_existing(name):
+            self._replace_module(name)
+
+    def forbid_existing(self, name: str) -> bool:
+        """Replace a callable of a loaded library. False when there is none of that name."""
+        parent_path, _, last = name.rpartition(".")
+        if name.partition(".")[0] not in sys.modules:
+            return False
+        owner = _find(parent_path)
+        if owner is None or not hasattr(owner, last) or isinstance(getattr(owner, last), types.ModuleType):
+            return False
+        original = getattr(owner, last)
+        stand_in = _forbidden_callable(name, original)
+        self._replace(owner, last, stand_in)
+        self._originals[id(original)] = original, stand_in
+        return True
+
+    def forbid_other_names(self) -> None:
+        """Replace what was forbidden wherever else a loaded module has it."""
+        for path, module in list(sys.modules.items()):
+            names = getattr(module, "__dict__", None)
+            if not isinstance(names, dict) or path.partition(".")[0] == "grader":  # which has work to do in here
+                continue
+            if self._originals.keys().isdisjoint(map(id, names.values())):
+                continue
+            for name in [name for name, value in names.items() if id(value) in self._originals]:
+                original, stand_in = self._originals[id(names[name])]
+                names[name] = stand_in  # not by setattr, which some modules answer by loading more
+                self._undo.append(functools.partial(names.__setitem__, name, original))
+
+    def undo(self) -> None:
+        """Put everything back."""
+        for step in reversed(self._undo):
+            step()
+
+    def _replace(self, owner: Any, attribute: str, value: Any) -> None:
+        # Put back as written there: looked up, a class method would come back bound, an inherited name as its own.
+        own: Mapping[str, Any] = vars(owner)
+        back = (
+            functools.partial(setattr, owner, attribute, own[attribute])
+            if attribute in own
+            else functools.partial(delattr, owner, attribute)
+        )
+        setattr(owner, attribute, value)
+        self._undo.append(back)
+
+    def _replace_module(self, name: str) -> None:
+        blocked = _ForbiddenModule(name)
+        known = sys.modules.get(name)
+        self._undo.append(
+            functools.partial(sys.modules.pop, name)
+            if known is None
+            else functools.partial(sys.modules.__setitem__, name, known)
+        )
+        sys.modules[name] = blocked
+        parent, _, last = name.rpartition(".")
+        if hasattr(sys.modules.get(parent), last):
+            self._replace(sys.modules[parent], last, blocked)
+
+
+def _forbidden_callable(name: str, original: Any) -> Any:
+    message = f"{name} is not allowed in this exercise; write it yourself"
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise ForbiddenCall(message)
+
+    if isinstance(original, type):
+        return type(original.__name__, (original,), {"__init__": refuse})
+    return refuse
+
+
+def _find(path: str) -> Any:
+    """The module or object of a dotted path; None where it does not exist."""
+    parts = path.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:length]))
+        except ImportError:
+            continue
+        for attribute in parts[length:]:
+            found = getattr(found, attribute, None)
+        return found
+    return None
