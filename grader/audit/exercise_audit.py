@@ -183,6 +183,11 @@ class Auditor:
             audit.mutants_caught += not survives
             if survives:
                 audit.survivors.append(mutant.description)
+        audit.gaps += [
+            f"equivalent_mutants: no mutant is described by {part!r}"
+            for part in catalogue.equivalent_mutants
+            if not any(part in mutant.description for mutant in candidates)
+        ]
 
 
 def _rejects(entry: WrongAnswer, result: JobResult) -> bool:

@@ -122,6 +122,8 @@ def mutants(source: str) -> list[Mutant]:
     quiet: set[int] = set()
     for node in ast.walk(tree):
         silent = [node.exc] if isinstance(node, ast.Raise) and node.exc else []
+        if isinstance(node, ast.keyword) and node.arg == "strict":  # of zip: for lengths that are equal anyway
+            silent.append(node.value)
         silent += [
             part for part in (getattr(node, "annotation", None), getattr(node, "returns", None)) if part is not None
         ]

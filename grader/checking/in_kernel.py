@@ -7,6 +7,7 @@ exactly the same types in both places.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from grader.checking.outcome import CheckOutcome
@@ -14,7 +15,7 @@ from grader.checking.plugin import CheckPlugin
 from grader.sandbox import wire
 from grader.sandbox.forbidden import forbidden
 from grader.sandbox.proxy import Session, reference_of
-from grader.sandbox.student_process import Submission, describe_error
+from grader.sandbox.student_process import Submission, describe_error, real_tensor
 
 DEFAULT_SEED = 0
 
@@ -22,15 +23,15 @@ DEFAULT_SEED = 0
 class InKernelTransport:
     """Answers requests from names that live in this process."""
 
-    def __init__(self, submission: Submission, session: Session, forbidden_names: list[str]) -> None:
-        self._submission, self._session, self._forbidden = submission, session, forbidden_names
+    def __init__(self, submission: Submission, session: Session, forbidden_names: Sequence[str]) -> None:
+        self._submission, self._session, self._forbidden = submission, session, forbidden(forbidden_names)
 
     def request(self, message: dict[str, Any]) -> dict[str, Any]:
         """See `grader.sandbox.proxy.Transport`."""
         data = wire.pack(message, reference_of)
         try:
-            request = wire.unpack(data, self._submission.from_handle)
-            with forbidden(self._forbidden):
+            request = wire.unpack(data, self._submission.from_handle, real_tensor)
+            with self._forbidden:
                 answer = {"value": self._submission.answer(request)}
             packed = wire.pack(answer, self._submission.to_handle)
         except (Exception, SystemExit) as error:
@@ -53,7 +54,7 @@ def run_check(exercise_id: str, name: str, names: dict[str, Any], seed: int = DE
     def load(target: Session) -> list[str]:
         submission = Submission()
         submission.names = dict(names)
-        target.transport = InKernelTransport(submission, target, list(exercise.forbidden))
+        target.transport = InKernelTransport(submission, target, exercise.forbidden)
         return []
 
     plugin = CheckPlugin(session=session, load=load, explain_end=str, seed=seed, only=frozenset({name}))

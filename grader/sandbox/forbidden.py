@@ -11,8 +11,7 @@ import functools
 import importlib
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 # Other callables that do the work of one that an exercise forbids; only those that exist are closed.
@@ -35,25 +34,6 @@ class ForbiddenCall(RuntimeError):
     """The exercise asks for one's own implementation of what was called."""
 
 
-@contextmanager
-def forbidden(names: list[str]) -> Iterator[None]:
-    """Replace each dotted name, a callable or a whole module, by something that raises ForbiddenCall when used.
-
-    A name that is not installed needs no replacing. The originals return when the block ends; a student's process
-    never leaves it.
-    """
-    replacements = _Replacements()
-    try:
-        for name in names:
-            replacements.forbid(name)
-            for door in OTHER_DOORS.get(name, ()):
-                replacements.forbid_existing(door)
-        replacements.forbid_other_names()
-        yield
-    finally:
-        replacements.undo()
-
-
 class _ForbiddenModule(types.ModuleType):
     def __getattr__(self, attribute: str) -> Any:
         if attribute.startswith("__") and attribute.endswith("__"):
@@ -61,14 +41,38 @@ class _ForbiddenModule(types.ModuleType):
         raise ForbiddenCall(f"{self.__name__} is not allowed in this exercise; write it yourself")
 
 
-class _Replacements:
-    """What has been replaced, and how to put it back."""
+class forbidden:  # noqa: N801  (used as `with forbidden([...]):`)
+    """Replace each dotted name, a callable or a whole module, by something that raises ForbiddenCall when used.
 
-    def __init__(self) -> None:
-        self._undo: list[Callable[[], object]] = []
+    A name that is not installed needs no replacing. The originals return when the block ends; a student's process
+    never leaves it. One object serves several blocks: what is to be replaced is looked up for the first.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+        self._steps: list[tuple[Callable[[], object], Callable[[], object]]] = []  # a replacement and its way back
         self._originals: dict[int, tuple[Any, Any]] = {}  # id -> the forbidden callable, and what stands in for it
 
-    def forbid(self, name: str) -> None:
+    def __enter__(self) -> None:
+        if self._steps:
+            for replace, _ in self._steps:
+                replace()
+            return
+        try:
+            for name in self._names:
+                self._forbid(name)
+                for door in OTHER_DOORS.get(name, ()):
+                    self._forbid_existing(door)
+            self._forbid_other_names()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        for _replace, put_back in reversed(self._steps):
+            put_back()
+
+    def _forbid(self, name: str) -> None:
         """Replace a callable or a module by its dotted name."""
         parts = name.split(".")
         above = [".".join(parts[:length]) for length in range(1, len(parts))]
@@ -76,10 +80,10 @@ class _Replacements:
             return  # with all of its module
         if name in sys.modules or parts[0] not in sys.modules:
             self._replace_module(name)  # a library that is not loaded is not loaded for this; name the module
-        elif not self.forbid_existing(name):
+        elif not self._forbid_existing(name):
             self._replace_module(name)
 
-    def forbid_existing(self, name: str) -> bool:
+    def _forbid_existing(self, name: str) -> bool:
         """Replace a callable of a loaded library. False when there is none of that name."""
         parent_path, _, last = name.rpartition(".")
         if name.partition(".")[0] not in sys.modules:
@@ -93,7 +97,7 @@ class _Replacements:
         self._originals[id(original)] = original, stand_in
         return True
 
-    def forbid_other_names(self) -> None:
+    def _forbid_other_names(self) -> None:
         """Replace what was forbidden wherever else a loaded module has it."""
         for path, module in list(sys.modules.items()):
             names = getattr(module, "__dict__", None)
@@ -103,13 +107,8 @@ class _Replacements:
                 continue
             for name in [name for name, value in names.items() if id(value) in self._originals]:
                 original, stand_in = self._originals[id(names[name])]
-                names[name] = stand_in  # not by setattr, which some modules answer by loading more
-                self._undo.append(functools.partial(names.__setitem__, name, original))
-
-    def undo(self) -> None:
-        """Put everything back."""
-        for step in reversed(self._undo):
-            step()
+                write = functools.partial(names.__setitem__, name)  # setattr makes some modules load more
+                self._take(functools.partial(write, stand_in), functools.partial(write, original))
 
     def _replace(self, owner: Any, attribute: str, value: Any) -> None:
         # Put back as written there: looked up, a class method would come back bound, an inherited name as its own.
@@ -119,21 +118,23 @@ class _Replacements:
             if attribute in own
             else functools.partial(delattr, owner, attribute)
         )
-        setattr(owner, attribute, value)
-        self._undo.append(back)
+        self._take(functools.partial(setattr, owner, attribute, value), back)
 
     def _replace_module(self, name: str) -> None:
-        blocked = _ForbiddenModule(name)
-        known = sys.modules.get(name)
-        self._undo.append(
+        blocked, known = _ForbiddenModule(name), sys.modules.get(name)
+        back = (
             functools.partial(sys.modules.pop, name)
             if known is None
             else functools.partial(sys.modules.__setitem__, name, known)
         )
-        sys.modules[name] = blocked
+        self._take(functools.partial(sys.modules.__setitem__, name, blocked), back)
         parent, _, last = name.rpartition(".")
         if hasattr(sys.modules.get(parent), last):
             self._replace(sys.modules[parent], last, blocked)
+
+    def _take(self, replace: Callable[[], object], put_back: Callable[[], object]) -> None:
+        replace()
+        self._steps.append((replace, put_back))
 
 
 def _forbidden_callable(name: str, original: Any) -> Any:

@@ -207,7 +207,7 @@ def serve(channel: socket.socket, output_bytes: int = 65536) -> None:
             return
         answer: dict[str, Any]
         try:
-            request = wire.unpack(body, submission.from_handle)
+            request = wire.unpack(body, submission.from_handle, real_tensor)
             answer = {"value": submission.answer(request)}
             packed = wire.pack({**answer, "output": submission.output.take()}, submission.to_handle)
             if len(packed) > wire.MAX_MESSAGE_BYTES:
@@ -216,6 +216,13 @@ def serve(channel: socket.socket, output_bytes: int = 65536) -> None:
             answer = {"error": describe_error(error), "output": submission.output.take()}
             packed = wire.pack(answer)
         wire.send_message(channel, packed)
+
+
+def real_tensor(value: wire.TensorFlowTensor) -> Any:
+    """What arrives as plain data becomes a TensorFlow tensor where the submission works with TensorFlow."""
+    import tensorflow
+
+    return tensorflow.constant(value.array, dtype=value.dtype)
 
 
 def _no_input(prompt: object = "") -> str:

@@ -200,12 +200,18 @@ def _tensorflow_to_wire(tensor: Any) -> Any:
     return _ext(_TENSORFLOW, [name, *_array_parts(array)])
 
 
-def unpack(data: bytes, from_handle: FromHandle = lambda reference: reference) -> Any:
+def unpack(
+    data: bytes,
+    from_handle: FromHandle = lambda reference: reference,
+    from_tensorflow: Callable[[TensorFlowTensor], Any] = lambda tensor: tensor,
+) -> Any:
     """Decode bytes into plain data; `from_handle` turns references into whatever stands for them on this side.
+
+    `from_tensorflow` does so for TensorFlow tensors.
 
     Raises WireError for anything that is not exactly one well-formed value within the limits.
     """
-    value = _Decoder(from_handle).decode(data, 0, len(data))
+    value = _Decoder(from_handle, from_tensorflow).decode(data, 0, len(data))
     _refuse_deep(value)
     return value
 
@@ -213,8 +219,8 @@ def unpack(data: bytes, from_handle: FromHandle = lambda reference: reference) -
 class _Decoder:
     """Decodes one message and counts what it makes of it."""
 
-    def __init__(self, from_handle: FromHandle) -> None:
-        self._from_handle = from_handle
+    def __init__(self, from_handle: FromHandle, from_tensorflow: Callable[[TensorFlowTensor], Any]) -> None:
+        self._from_handle, self._from_tensorflow = from_handle, from_tensorflow
         self._values = 0
 
     def decode(self, data: bytes, depth: int, held: int) -> Any:
@@ -225,7 +231,8 @@ class _Decoder:
             raise WireError("a large value is nested too deep")
 
         def inner(code: int, payload: bytes) -> Any:
-            return _from_ext(code, self.decode(payload, depth + 1, held + len(payload)), self._from_handle)
+            value = _from_ext(code, self.decode(payload, depth + 1, held + len(payload)), self._from_handle)
+            return self._from_tensorflow(value) if code == _TENSORFLOW else value
 
         try:
             return msgpack.unpackb(

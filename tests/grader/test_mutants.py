@@ -107,6 +107,8 @@ class TestWhatTheyChange:
             ("None", set()),
             ("f'{a}'", set()),
             ("f'{a + b:.3f}'", {"f'{a - b:.3f}'"}),
+            ("zip(a, b, strict=True)", set()),
+            ("f(a, exact=True)", {"f(a, exact=False)"}),
         ],
     )
     def test_expressions(self, expression, changed):

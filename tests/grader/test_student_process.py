@@ -328,3 +328,19 @@ class TestServing:
         with pytest.raises(StudentCrashed, match="ended while it was working"):
             student.f()
         assert serving.process.wait(20) == 7
+
+
+def test_a_tensor_sent_as_plain_data_arrives_as_a_tensor_of_tensorflow():
+    """In a process of its own: importing TensorFlow costs seconds and stays."""
+    code = (
+        "import numpy as np\n"
+        "from grader.sandbox import wire\n"
+        "from grader.sandbox.student_process import real_tensor\n"
+        "sent = [wire.TensorFlowTensor(np.float32([[1, 2]])), wire.TensorFlowTensor(np.float32([1.5]), 'bfloat16')]\n"
+        "tensor, narrow = wire.unpack(wire.pack(sent), from_tensorflow=real_tensor)\n"
+        "import tensorflow as tf\n"
+        "assert tf.is_tensor(tensor) and tensor.dtype == tf.float32 and tensor.numpy().tolist() == [[1.0, 2.0]]\n"
+        "assert narrow.dtype == tf.bfloat16 and float(narrow[0]) == 1.5\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr[-2000:]

@@ -16,9 +16,6 @@ WEIGHT = "weight = factorial(size) * factorial(n_players - size - 1) / factorial
 
 equivalent_mutants = {
     "1 -> 2 in `coalitions = ": "there are no coalitions of more members than players",
-    "True -> False in `value = dict(zip(coalitions": "both sides have one entry for each coalition",
-    "True -> False in `return dict(zip(groups": "there is one value for each group",
-    "True -> False in `return dict(zip(modalities": "there is one value for each modality",
 }
 
 wrong_answers = [
