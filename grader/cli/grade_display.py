@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 
 import typer
 from rich.console import Console
@@ -13,12 +14,15 @@ from rich.text import Text
 
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
+from grader.course import Course, Exercise
 from grader.gradebook.summary import counted_records
 from grader.gradebook.wording import clean_text
 from grader.grading.class_grading import FEEDBACK_FOLDER, ClassResult, ClassRun, GradingStopped, grade_class
 
 UNCONFINED = "Grading without confinement: the students' code can read and change everything that you can."
 MAX_ROWS = 60
+MAX_COLUMNS = 8  # exercises; more are shown by topic
+MAX_NAME = 24
 _LIKE = {"exact": "behaves like", "partial": "looks like"}
 _SHORT = {
     SubmissionStatus.MISSING: "–",
@@ -87,18 +91,9 @@ def _as_json(result: ClassResult) -> dict[str, object]:
 def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
     counted = [record for record in result.records if record.exercise]
     exercises = [exercise for exercise in run.exercises if any(record.exercise == exercise.id for record in counted)]
-    cells = counted_records(counted)
     students = sorted({record.student for record in counted}, key=str.casefold)
-    table = Table(title=f"{run.course.title}: {len(students)} students", title_justify="left")
-    table.add_column("student")
-    for exercise in exercises:
-        table.add_column(exercise.slug.replace("_", " "), justify="right", overflow="fold")
-    table.add_column("points", justify="right")
-    worth = sum(exercise.points for exercise in exercises)
-    for student in students[:MAX_ROWS]:
-        row = [cells.get((student, exercise.id)) for exercise in exercises]
-        total = sum(record.points for record in row if record is not None)
-        table.add_row(_text(student), *(_cell(record) for record in row), f"{total:g}/{worth:g}")
+    table = class_table(run.course, counted_records(counted), exercises, students[:MAX_ROWS])
+    table.title = f"{run.course.title}: {len(students)} students"
     console.print(table)
     if len(students) > MAX_ROWS:
         console.print(f"… and {len(students) - MAX_ROWS} more students in the report.")
@@ -132,15 +127,46 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
     console.print(Text(f"Class report: {result.report}"), soft_wrap=True)
 
 
+def class_table(
+    course: Course,
+    records: Mapping[tuple[str, str], ResultRecord],
+    exercises: Sequence[Exercise],
+    students: Sequence[str],
+) -> Table:
+    """A row for each student, a column for each exercise, or for each topic where the exercises are too many."""
+    table = Table(title_justify="left")
+    table.add_column("student", no_wrap=True, min_width=min(MAX_NAME, max(map(len, students), default=0)))
+    by_topic = len(exercises) > MAX_COLUMNS
+    columns = [
+        [exercise for exercise in exercises if exercise.topic == topic.id] for topic in course.topics if by_topic
+    ] or [[exercise] for exercise in exercises]
+    columns = [column for column in columns if column]
+    for column in columns:
+        heading = column[0].topic if by_topic else column[0].slug
+        table.add_column(heading.replace("_", " "), justify="right", overflow="fold")
+    table.add_column("points", justify="right")
+    for student in students:
+        row = [[records.get((student, exercise.id)) for exercise in column] for column in columns]
+        total = sum(record.points for cell in row for record in cell if record is not None)
+        worth = sum(exercise.points for exercise in exercises)
+        table.add_row(_text(student), *map(_cell, row, columns), f"{total:g}/{worth:g}")
+    return table
+
+
 def _text(text: str) -> Text:
     """Text with names and messages of students in it, which must not steer the terminal."""
     return Text(clean_text(text))
 
 
-def _cell(record: ResultRecord | None) -> Text:
-    if record is None or record.status is SubmissionStatus.MISSING:
+def _cell(records: Sequence[ResultRecord | None], exercises: Sequence[Exercise]) -> Text:
+    """What became of one exercise, or the points of several."""
+    handed_in = [record for record in records if record and record.status is not SubmissionStatus.MISSING]
+    if not handed_in:
         return Text("–", style="dim")
-    if record.status is not SubmissionStatus.GRADED:
-        return Text(_SHORT[record.status], style="red" if record.status is SubmissionStatus.GRADER_ERROR else "yellow")
-    style = "green" if record.points == record.max_points else "" if record.points else "yellow"
-    return Text(f"{record.points:g}/{record.max_points:g}", style=style)
+    if any(record.status is SubmissionStatus.GRADER_ERROR for record in handed_in):
+        return Text(_SHORT[SubmissionStatus.GRADER_ERROR], style="red")
+    if len(exercises) == 1 and handed_in[0].status is not SubmissionStatus.GRADED:
+        return Text(_SHORT[handed_in[0].status], style="yellow")
+    points = sum(record.points for record in handed_in)
+    worth = sum(exercise.points for exercise in exercises)
+    return Text(f"{points:g}/{worth:g}", style="green" if points == worth else "" if points else "yellow")

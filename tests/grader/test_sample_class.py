@@ -16,7 +16,7 @@ import pytest
 
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import ResultRecord
-from grader.course import Course, load_course
+from grader.course import Course, Framework, Kind, load_course
 from grader.gradebook.feedback import has_page
 from grader.gradebook.files import feedback_path
 from grader.grading.class_grading import ClassResult, ClassRun, grade_class
@@ -75,7 +75,9 @@ def without_times(record: ResultRecord) -> ResultRecord:
 
 def test_the_class_is_complete_and_as_its_script_makes_it(graded: Graded) -> None:
     assert len(EXPECTED) == 14
-    assert {exercise for _, exercise in HANDED_IN} == {exercise.id for exercise in graded.course.exercises}
+    handed_in = [graded.course.exercise(identifier) for identifier in {exercise for _, exercise in HANDED_IN}]
+    assert {exercise.framework for exercise in handed_in} == {Framework.NUMPY, Framework.TORCH, Framework.TENSORFLOW}
+    assert {exercise.kind for exercise in handed_in} == set(Kind)
     assert {(p.parts[0], f"{p.parts[1]}/{p.stem}") for p in relative_notebooks()} == set(HANDED_IN)
     script = [sys.executable, str(SAMPLE / "make_sample_class.py"), "--check"]
     made = subprocess.run(script, capture_output=True, text=True, timeout=60)
