@@ -7,7 +7,9 @@ exactly the same types in both places.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from grader.checking.outcome import CheckOutcome
@@ -45,9 +47,13 @@ def run_check(exercise_id: str, name: str, names: dict[str, Any], seed: int = DE
 
     Raises AssertionError with the explanation unless the check passes, CourseError for an unknown exercise.
     """
+    from hypothesis.configuration import set_hypothesis_home_dir
+
     from grader.checking.runner import run_checks
     from grader.course import load_course
 
+    # What hypothesis writes goes there, not into a folder beside the notebook.
+    set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "course-hypothesis")
     exercise = load_course().exercise(exercise_id)
     session = Session()
 

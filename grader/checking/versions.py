@@ -7,6 +7,10 @@ import platform
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grader.course import Exercise
 
 _LIBRARIES = {"torch": ("torch",), "tensorflow": ("tensorflow", "keras"), "transformers": ("torch", "transformers")}
 
@@ -14,6 +18,13 @@ _LIBRARIES = {"torch": ("torch",), "tensorflow": ("tensorflow", "keras"), "trans
 def checks_hash(path: Path) -> str:
     """SHA-256 of a check file: the version of the checks."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def rules_hash(exercise: Exercise) -> str:
+    """SHA-256 of all that decides a grade and is ours: checks, catalogue, forbidden names, limits and points."""
+    rules = (exercise.forbidden, exercise.limits, exercise.points)
+    catalogue = exercise.catalogue_path.read_bytes() if exercise.catalogue_path.is_file() else b""
+    return hashlib.sha256(exercise.checks_path.read_bytes() + b"\0" + catalogue + repr(rules).encode()).hexdigest()
 
 
 def environment_versions(framework: str, confinement: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from grader.behaviours import Diagnostician
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import CheckRecord, Diagnosis, ResultRecord
-from grader.checking.versions import checks_hash, environment_versions
+from grader.checking.versions import checks_hash, environment_versions, rules_hash
 from grader.course import Exercise
 from grader.grading.collect import CollectedSubmission
 from grader.grading.engine import Job, JobResult, LocalEngine
@@ -46,7 +46,7 @@ class Grader:
             exercise=exercise.id,
             status=SubmissionStatus.MISSING,
             course_version=self.engine.course.version,
-            checks_hash=checks_hash(exercise.checks_path),
+            checks_hash=rules_hash(exercise),
             submission_hash=submission_hash,
             seed=self.seed,
             environment=environment_versions(exercise.framework.value, self.engine.confinement),

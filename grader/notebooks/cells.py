@@ -83,7 +83,7 @@ def notebook_cells(data: bytes) -> tuple[list[RawCell], list[str]]:
     return cells, [_left_out(count, what) for what, count in problems.items()]
 
 
-def clean_text(text: str) -> str:
+def writable_text(text: str) -> str:
     """Text that can be written anywhere: lone surrogates replaced, line ends as `\\n`."""
     if not text.isascii():
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -109,7 +109,7 @@ def _cell(number: int, is_code: bool, source: str, metadata: Any) -> RawCell:
 def _source(source: Any) -> str | None:
     if isinstance(source, list) and all(isinstance(line, str) for line in source):
         source = "".join(source)
-    return clean_text(source) if isinstance(source, str) else None
+    return writable_text(source) if isinstance(source, str) else None
 
 
 def _load(data: bytes) -> Any:

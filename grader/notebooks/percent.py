@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from grader.checking.outcome import SubmissionStatus
-from grader.notebooks.cells import RawCell, SubmissionError, clean_text
+from grader.notebooks.cells import RawCell, SubmissionError, writable_text
 from grader.notebooks.roles import ACTIVE_IN_NOTEBOOK, Role
 
 _HEADER = re.compile(r"# %%(?=\s|$)(.*)")
@@ -25,7 +25,7 @@ def script_cells(data: bytes) -> list[RawCell]:
     Raises SubmissionError when it is not text.
     """
     try:
-        text = clean_text(data.decode("utf-8-sig"))
+        text = writable_text(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         message = f"The script is not text in UTF-8 (byte {error.start + 1})."
         raise SubmissionError(SubmissionStatus.UNREADABLE, message) from None

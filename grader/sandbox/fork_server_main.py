@@ -47,12 +47,7 @@ def _student_child(job: dict[str, Any], channel: socket.socket, readable: list[s
     os.environ.update(PATH="/usr/bin:/bin", LANG="C.UTF-8", HOME=directory, TMPDIR=directory, MPLBACKEND="Agg")
     tempfile.tempdir = directory
     sys.argv = [""]
-    sys.path[:] = [
-        entry
-        for entry in sys.path
-        if entry and not os.path.realpath(entry).startswith(course_root + os.sep) or "-packages" in entry
-    ]
-    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != course_root]
+    sys.path[:] = [entry for entry in sys.path if entry and not _is_of_the_course(entry, course_root)]
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
@@ -66,6 +61,12 @@ def _student_child(job: dict[str, Any], channel: socket.socket, readable: list[s
             return
     wire.send_message(channel, wire.pack({"ready": True}))
     serve(channel, job["output_bytes"])
+
+
+def _is_of_the_course(entry: str, course_root: str) -> bool:
+    """Whether modules of the course would be found there; an environment inside its folder is not of the course."""
+    path = os.path.realpath(entry)
+    return path == course_root or (path.startswith(course_root + os.sep) and "-packages" not in entry)
 
 
 def _checker_child(channel: socket.socket) -> None:

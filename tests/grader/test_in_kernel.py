@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -225,3 +227,20 @@ class TestForbiddenNames:
             run_check("metrics/classification", "test_worked_example", names)
         assert (sys.modules["sklearn.metrics"], sys.modules["sklearn"].metrics) == before
         assert before[0].accuracy_score([1, 0], [1, 1]) == 0.5
+
+
+def test_nothing_is_left_beside_the_notebook(tmp_path):
+    """In a kernel of its own: where hypothesis writes is decided once a process."""
+    code = (
+        "from pathlib import Path\n"
+        "from grader.checking.in_kernel import run_check\n"
+        f"names = {{'__name__': '__main__'}}\n"
+        f"exec(Path({str(load_course(ROOT).exercise('metrics/classification').reference_path)!r}).read_text(), names)\n"
+        "run_check('metrics/classification', 'test_classes_that_do_not_occur_count_as_promised', names)\n"
+    )
+    environment = {**os.environ, "COURSE_ROOT": str(ROOT), "PYTHONPATH": str(ROOT)}
+    finished = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert list(tmp_path.iterdir()) == []

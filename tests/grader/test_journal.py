@@ -14,6 +14,8 @@ import pytest
 
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import RECORD_SCHEMA, CheckRecord, Diagnosis, ResultRecord
+from grader.checking.versions import rules_hash
+from grader.course import Exercise, Framework, Kind, Limits
 from grader.grading import journal as journal_module
 from grader.grading.journal import Journal, JournalError, JournalKey, read_journal
 
@@ -209,3 +211,22 @@ def test_what_a_result_does_not_depend_on_is_not(path: Path) -> None:
     assert JournalKey.of(other) == JournalKey.of(RECORD)
     written(path, RECORD)
     assert JournalKey.of(next(read_journal(path))) == JournalKey.of(RECORD), "the same after a way through the file"
+
+
+def test_other_rules_are_another_version_of_the_checks(tmp_path: Path) -> None:
+    exercise = Exercise(tmp_path, "topic/one", "One", Kind.CODING, Framework.NUMPY, 1, 10, 3.0)
+    for path in (exercise.checks_path, exercise.catalogue_path):
+        path.parent.mkdir(parents=True)
+        path.write_text("x = 1", encoding="utf-8")
+    before = rules_hash(exercise)
+    assert rules_hash(replace(exercise, title="Another title", minutes=20)) == before
+    changed = [
+        replace(exercise, forbidden=("math.hypot",)),
+        replace(exercise, limits=Limits(seconds=1.0)),
+        replace(exercise, points=4.0),
+    ]
+    hashes = {rules_hash(other) for other in changed}
+    for path in (exercise.checks_path, exercise.catalogue_path):
+        path.write_text("x = 2", encoding="utf-8")
+        hashes.add(rules_hash(exercise))
+    assert len(hashes | {before}) == 6
