@@ -67,7 +67,7 @@ $(VENV)/.stamp-python:
 
 $(VENV)/.stamp-instructor: $(VENV)/.stamp-python pyproject.toml constraints.txt
 	@echo "Installing the course for instructors into $(VENV); the first time this takes some minutes."
-	@$(PIP) $(PIP_FLAGS) -e '.[tensorflow,instructor]' || $(PIP_FAILED)
+	@$(PIP) $(PIP_FLAGS) -e '.[tensorflow,transformers,instructor]' || $(PIP_FAILED)
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-python pyproject.toml constraints.txt

