@@ -58,6 +58,8 @@ def test_a_changed_check_makes_the_file_stale(tmp_path: Path) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(path.read_bytes())
     assert build_behaviours(COURSE, [exercise], check=True).stale == ()
+    exercise.reference_path.write_text(exercise.reference_path.read_text().replace("# # ", "# # Reworded: "))
+    assert build_behaviours(COURSE, [exercise], check=True).stale == (), "a lesson's text does nothing"
     exercise.checks_path.write_text(exercise.checks_path.read_text() + "\n# changed\n")
     assert build_behaviours(COURSE, [exercise], check=True).stale == (behaviours_path(exercise),)
     assert json.loads(behaviours_path(exercise).read_text())["version"] != behaviours_version(exercise)
