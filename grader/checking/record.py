@@ -59,7 +59,8 @@ class ResultRecord:
 
     `checks_hash` names the version of the checks and of the rules around them (`versions.rules_hash`),
     `submission_hash` the bytes that were graded; both are SHA-256 hex. `output` is what the submission printed, capped.
-    `notes` are remarks on reading the notebook (cells that failed, names that are missing). `environment` holds versions of Python and of the libraries, and the confinement used.
+    `notes` are remarks on reading the notebook (cells that failed, names that are missing). `environment` holds
+    versions of Python and of the libraries, and the confinement used.
     """
 
     student: str
