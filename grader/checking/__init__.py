@@ -1,5 +1,6 @@
 """What a check file imports: marks, comparison and the values that cross from the student's process."""
 
+from grader.checking.claims import assert_claims
 from grader.checking.comparison import (
     assert_close,
     assert_dtype,
@@ -13,6 +14,7 @@ from grader.sandbox.wire import TensorFlowTensor
 
 __all__ = [
     "TensorFlowTensor",
+    "assert_claims",
     "assert_close",
     "assert_dtype",
     "assert_equal",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from grader.checking.record import LIKELY_CAUSE
 from grader.sandbox.proxy import NotWrittenYet, RemoteObject, StudentRaised, describe_value
 from grader.sandbox.wire import TensorFlowTensor
 
@@ -28,7 +29,7 @@ class Mismatch(AssertionError):
 
     def __init__(self, message: str, expected: str = "", actual: str = "", cause: str = "") -> None:
         self.expected, self.actual = expected, actual
-        super().__init__(message + (f"\nLikely cause: {cause}" if cause else ""))
+        super().__init__(message + (f"\n{LIKELY_CAUSE}{cause}" if cause else ""))
 
 
 def dtype_name(value: Any) -> str:
@@ -167,7 +168,7 @@ def assert_equal(actual: Any, expected: Any, *, what: str = "result", cause: str
         if not isinstance(actual, list | tuple):
             raise Mismatch(f"The {what} should be a sequence; it is {describe_value(actual)}.", cause=cause)
         if len(actual) != len(expected):
-            raise Mismatch(f"The {what} has {len(actual)} items; it should have {len(expected)}.", cause=cause)
+            raise Mismatch(f"The {what} has {_items(len(actual))}; it should have {len(expected)}.", cause=cause)
         for index, item in enumerate(expected):
             assert_equal(actual[index], item, what=f"{what}[{index}]", cause=cause)
         return
@@ -227,3 +228,7 @@ def raises(*classes: type[BaseException] | str, what: str = "this call") -> Iter
         caught.error = error
     else:
         raise Mismatch(f"{what} should raise {wanted}; it returned without an error.", wanted, "no error")
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count} items"

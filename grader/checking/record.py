@@ -7,6 +7,7 @@ from typing import Any
 
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 
+LIKELY_CAUSE = "Likely cause: "  # opens the last line of a message that has a guess
 RECORD_SCHEMA = 1
 
 

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from grader.behaviours import Diagnostician
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
-from grader.checking.record import CheckRecord, ResultRecord
+from grader.checking.record import LIKELY_CAUSE, CheckRecord, ResultRecord
 from grader.course import Course, CourseError, Exercise, load_course
 from grader.grading.collect import CollectedSubmission, exercise_of
 from grader.grading.engine import ConfinementUnavailable, LocalEngine
@@ -153,13 +153,14 @@ def show_record(console: Console, exercise: Exercise, record: ResultRecord) -> N
     first = next((check for check in record.checks if check.outcome is not CheckOutcome.PASSED), None)
     if first is not None and record.status is SubmissionStatus.GRADED:
         console.print(Panel(_explanation(first), title="first to fix", title_align="left", border_style="red"))
-        console.print(_diagnosis(record))
+        if record.diagnoses or LIKELY_CAUSE not in first.message:
+            console.print(_diagnosis(record))
     if record.notes:
         console.print(
             Text("Notes on reading the notebook:\n" + "\n".join(f"  {note}" for note in record.notes), style="dim")
         )
     if record.output.strip():
-        lines = record.output.strip().splitlines()
+        lines = record.output.rstrip().strip("\n").splitlines()
         shown = "\n".join(lines[:8]) + (f"\n… {len(lines) - 8} more lines" if len(lines) > 8 else "")
         console.print(Panel(Text(shown), title="your code printed", title_align="left", border_style="dim"))
     console.print(Text(f"{record.points:g} of {record.max_points:g} points, {record.seconds:.2f} s", style="bold"))
@@ -179,7 +180,7 @@ def _explanation(check: CheckRecord) -> Text:
 
 def _diagnosis(record: ResultRecord) -> Text:
     if not record.diagnoses:
-        return Text("This matches none of the mistakes we know.", style="dim")
+        return Text("It behaves like none of the mistakes in the catalogue.", style="dim")
     best = record.diagnoses[0]
     how = "Behaves exactly like" if best.match == "exact" else "Looks like"
     return Text(f"{how}: {best.title}\n", style="bold yellow") + Text(best.explanation, style="not bold")

@@ -29,8 +29,13 @@ POLL_SECONDS = 0.1
 ROOM_FOR_A_MARK = 100  # at the end of output that was cut
 ATTEMPTS = 3  # of a job whose warm process dies
 GRACE_SECONDS = 30.0
-# Module, and what in an exercise tells that it is needed. The first optimizer imports torch._dynamo, for a second.
-_IMPORTED_LATE = (("torch._dynamo", "torch.optim"), ("matplotlib.pyplot", "matplotlib"))
+# Module, and what in an exercise tells that it is needed. The first optimizer imports torch._dynamo, for a second;
+# transformers imports a model when it is first asked for.
+_IMPORTED_LATE = (
+    ("torch._dynamo", "torch.optim"),
+    ("matplotlib.pyplot", "matplotlib"),
+    ("transformers.models.clip.modeling_clip", "CLIPModel"),
+)
 _TORCH_FRAMEWORKS = (Framework.TORCH, Framework.TRANSFORMERS)
 
 

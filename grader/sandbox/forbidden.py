@@ -12,6 +12,8 @@ import importlib
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from typing import Any
 
 # Other callables that do the work of one that an exercise forbids; only those that exist are closed.
@@ -39,6 +41,22 @@ class _ForbiddenModule(types.ModuleType):
         if attribute.startswith("__") and attribute.endswith("__"):
             raise AttributeError(attribute)
         raise ForbiddenCall(f"{self.__name__} is not allowed in this exercise; write it yourself")
+
+
+class _Refusal(MetaPathFinder, Loader):
+    """Finds one module, and makes it a forbidden one."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        return ModuleSpec(fullname, self) if fullname == self._name else None
+
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType:
+        return _ForbiddenModule(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """There is nothing in it."""
 
 
 class forbidden:  # noqa: N801  (used as `with forbidden([...]):`)
@@ -121,16 +139,28 @@ class forbidden:  # noqa: N801  (used as `with forbidden([...]):`)
         self._take(functools.partial(setattr, owner, attribute, value), back)
 
     def _replace_module(self, name: str) -> None:
-        blocked, known = _ForbiddenModule(name), sys.modules.get(name)
-        back = (
-            functools.partial(sys.modules.pop, name)
-            if known is None
-            else functools.partial(sys.modules.__setitem__, name, known)
-        )
-        self._take(functools.partial(sys.modules.__setitem__, name, blocked), back)
         parent, _, last = name.rpartition(".")
+        if name not in sys.modules:
+            self._refuse_import(name)
+        else:
+            write, known = functools.partial(sys.modules.__setitem__, name), sys.modules[name]
+            self._take(functools.partial(write, _ForbiddenModule(name)), functools.partial(write, known))
         if hasattr(sys.modules.get(parent), last):
-            self._replace(sys.modules[parent], last, blocked)
+            self._replace(sys.modules[parent], last, _ForbiddenModule(name))
+
+    def _refuse_import(self, name: str) -> None:
+        """A module that is not loaded stays unseen until it is imported: other libraries look whether it is there."""
+        finder = _Refusal(name)
+
+        def put_back() -> None:
+            sys.meta_path.remove(finder)
+            parent, _, last = name.rpartition(".")
+            if isinstance(sys.modules.get(name), _ForbiddenModule):
+                del sys.modules[name]
+                if parent in sys.modules and isinstance(vars(sys.modules[parent]).get(last), _ForbiddenModule):
+                    delattr(sys.modules[parent], last)
+
+        self._take(functools.partial(sys.meta_path.insert, 0, finder), put_back)
 
     def _take(self, replace: Callable[[], object], put_back: Callable[[], object]) -> None:
         replace()

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from grader.sandbox import wire
 
 MAX_ITEMS = 100_000
+MAX_CALL_CHARACTERS = 240  # of a call, as it is shown
 MAX_OUTPUT_CHARACTERS = 1 << 20
 MAX_TRACE_BYTES = 32 << 20
 _HYPOTHESIS_HOOKS = ("execute_example", "setup_example", "teardown_example")  # looked up on a test's first argument
@@ -162,7 +163,8 @@ def describe_call(name: str, arguments: tuple[Any, ...], keywords: dict[str, Any
     """A call as text, as a reader would write it."""
     parts = [describe_value(argument) for argument in arguments]
     parts += [f"{key}={describe_value(argument)}" for key, argument in keywords.items()]
-    return f"{name}({', '.join(parts)})"
+    called = f"{name}({', '.join(parts)})"
+    return called if len(called) <= MAX_CALL_CHARACTERS else f"{called[:MAX_CALL_CHARACTERS]} …)"
 
 
 class RemoteObject:

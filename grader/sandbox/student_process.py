@@ -107,7 +107,9 @@ class Submission:
                 continue  # a part not written yet; the checks say so
             except BaseException as error:
                 said = describe_error(error)
-                remarks.append(f"Code cell {index + 1} stopped with {said['class']}: {said['message']}"[:500])
+                remarks.append(
+                    f"Cell {index + 1} of the notebook stopped with {said['class']}: {said['message']}"[:500]
+                )
         return remarks
 
     # -- handles -------------------------------------------------------------------------------------------------

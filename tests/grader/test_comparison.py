@@ -262,7 +262,7 @@ class TestEqual:
             (np.array([1, 2]), np.array([1, 3]), "at index 1: it is 2, expected 3."),
             (np.array([2**53 + 1, 0]), np.array([2**53, 0]), "1 of 2 values differ; the largest difference is 1."),
             (np.array(["a", "c"]), np.array(["a", "b"]), "The result[1] is 'c'; it should be 'b'."),
-            (np.array(["a"]), np.array(["a", "b"]), "The result has 1 items; it should have 2."),
+            (np.array(["a"]), np.array(["a", "b"]), "The result has 1 item; it should have 2."),
             (5, np.array(["a"]), "The result should be an array of text; it is 5."),
             (np.array([1.0 + 1e-12]), np.array([1.0]), "differs from what is expected at index 0"),
         ],

@@ -144,7 +144,7 @@ class TestAJob:
         result = engine.run(Job(small, cells, trace=True))
         assert full_marks(result)
         assert result.output == "loading\nloaded\n"
-        assert result.remarks == ["Code cell 2 stopped with ZeroDivisionError: division by zero"]
+        assert result.remarks == ["Cell 2 of the notebook stopped with ZeroDivisionError: division by zero"]
         assert result.traces["test_first"] == [2] and result.traces["test_other"] == [[1]]
 
     def test_only_and_stop_at_first(self, engine, small):

@@ -119,6 +119,14 @@ class TestForbidden:
 
         assert resting_library.metrics.f1() == "f1"
 
+    def test_other_libraries_do_not_meet_what_is_forbidden_and_not_loaded(self, libraries):
+        finders = list(sys.meta_path)
+        with forbidden(["resting_library", "loaded_library.later"]):
+            assert "resting_library" not in sys.modules, "SciPy, for one, looks for torch there and uses it"
+            import resting_library  # noqa: F401
+        assert sys.meta_path == finders
+        assert not hasattr(libraries, "later")
+
     def test_what_is_not_installed_needs_no_replacing(self):
         before = set(sys.modules)
         with forbidden(["no_such_library.function", "math.no_such_function", "no_such_name"]):

@@ -482,3 +482,8 @@ class TestSocketTransport:
         monkeypatch.setattr(wire, "MAX_MESSAGE_BYTES", 100)
         with pytest.raises(WireError, match="a request of .* bytes is over the limit of 100"):
             session.ask({"op": "call", "args": [bytes(200)]}, "f()", "f")
+
+
+def test_a_call_with_many_arguments_is_cut():
+    text = describe_call("f", tuple(range(1000)), {})
+    assert text.startswith("f(0, 1, 2, ") and text.endswith(" …)") and len(text) < 250

@@ -43,17 +43,17 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("cell", "remark"),
         [
-            ("1 / 0", "Code cell 2 stopped with ZeroDivisionError: division by zero"),
-            ("def f(:", "Code cell 2 stopped with SyntaxError: invalid syntax"),
-            ("import sys; sys.exit('bye')", "Code cell 2 stopped with SystemExit: bye"),
-            ("raise KeyboardInterrupt", "Code cell 2 stopped with KeyboardInterrupt: "),
-            ("raise ValueError('\\ud800')", "Code cell 2 stopped with ValueError: \ud800"),
-            ("'\ud800'", "Code cell 2 stopped with UnicodeEncodeError: "),
-            ("x = '\\0'; exec('\\0')", "Code cell 2 stopped with "),
-            ("raise ValueError('x' * 10_000)", "Code cell 2 stopped with ValueError: xxx"),
+            ("1 / 0", "Cell 2 of the notebook stopped with ZeroDivisionError: division by zero"),
+            ("def f(:", "Cell 2 of the notebook stopped with SyntaxError: invalid syntax"),
+            ("import sys; sys.exit('bye')", "Cell 2 of the notebook stopped with SystemExit: bye"),
+            ("raise KeyboardInterrupt", "Cell 2 of the notebook stopped with KeyboardInterrupt: "),
+            ("raise ValueError('\\ud800')", "Cell 2 of the notebook stopped with ValueError: \ud800"),
+            ("'\ud800'", "Cell 2 of the notebook stopped with UnicodeEncodeError: "),
+            ("x = '\\0'; exec('\\0')", "Cell 2 of the notebook stopped with "),
+            ("raise ValueError('x' * 10_000)", "Cell 2 of the notebook stopped with ValueError: xxx"),
             (
                 "class Odd(Exception):\n    def __str__(self):\n        raise SystemExit\nraise Odd",
-                "Code cell 2 stopped with Odd: (its message could not be read)",
+                "Cell 2 of the notebook stopped with Odd: (its message could not be read)",
             ),
         ],
         ids=["error", "syntax", "exit", "interrupt", "surrogate", "no-text", "nul", "long", "unreadable"],
@@ -100,9 +100,8 @@ class TestLoading:
         for name in ("torch", "keras"):
             monkeypatch.delitem(sys.modules, name, raising=False)
         (remark,) = submission.load(["a = 1", "from keras import ops"], ["torch", "keras"], 0)
-        assert (
-            remark == "Code cell 2 stopped with ForbiddenCall: keras is not allowed in this exercise; write it yourself"
-        )
+        refused = "ForbiddenCall: keras is not allowed in this exercise; write it yourself"
+        assert remark == f"Cell 2 of the notebook stopped with {refused}"
         assert submission.names["a"] == 1
 
     def test_display_prints(self, submission, capsys):
