@@ -148,7 +148,7 @@ class CascadeClassifier(nn.Module):
 # call the expensive stage once, and write its rows into the copy.
 #
 # </details>
-# <details><summary>Hint 4: one line</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # used = torch.softmax(cheap_logits, dim=1).amax(dim=1) < self.threshold  # (batch,)

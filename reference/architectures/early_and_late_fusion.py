@@ -285,14 +285,14 @@ class LateFusion(nn.Module):
 # %% [markdown]
 # ## Hints
 #
-# <details><summary>1. An invariant</summary>
+# <details><summary>Hint 1: an invariant</summary>
 #
 # Whatever `combine` is and whatever is missing, the exponentials of each row sum to 1. And a sample whose image is
 # missing must get exactly what a `LateFusion` without an image head would say. Do both hold for your module?
 #
 # </details>
 #
-# <details><summary>2. The idea</summary>
+# <details><summary>Hint 2: the concept</summary>
 #
 # A dictionary has an order, and the caller's may differ from yours: only `dims` knows which columns belong to which
 # modality. Missing opinions must be *replaced*, not multiplied by 0, and by something that does not count in what comes
@@ -301,7 +301,7 @@ class LateFusion(nn.Module):
 #
 # </details>
 #
-# <details><summary>3. The structure in words</summary>
+# <details><summary>Hint 3: the structure in words</summary>
 #
 # For each modality in the order of `dims`: check the features, fetch the mask or make one that is all true, replace the
 # rows that are missing, apply the head, take the log-softmax. Stack the opinions and the masks, count for each sample.
@@ -310,7 +310,7 @@ class LateFusion(nn.Module):
 #
 # </details>
 #
-# <details><summary>4. One line of code</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # features = feats[name].masked_fill(~there[:, None], 0)  # (batch, width)

@@ -228,14 +228,14 @@ def merge_multimodal_embeddings(
 # %% [markdown]
 # ## Hints
 #
-# <details><summary>1. A question to ask yourself</summary>
+# <details><summary>Hint 1: a question</summary>
 #
 # Write the numbers 0, 1, 2, ... on the seats of a batch whose samples have 1, 0 and 3 of them. Does your code walk
 # through them in this order, and would it notice if a number were left over, or a seat?
 #
 # </details>
 #
-# <details><summary>2. The idea</summary>
+# <details><summary>Hint 2: the concept</summary>
 #
 # Replacing keeps the length of the sequence, so nothing else about the prompt has to change: mask, positions and labels
 # still fit. A boolean mask of shape (batch, length) selects its `True` positions in row-major order, which is the order
@@ -243,7 +243,7 @@ def merge_multimodal_embeddings(
 #
 # </details>
 #
-# <details><summary>3. The structure in words</summary>
+# <details><summary>Hint 3: the structure in words</summary>
 #
 # Check dtype and shapes. Flatten the images to one list of rows. Compare the ids with the placeholder to get a mask,
 # and count it against the rows yourself: several ready-made functions do not. Copy the token embeddings, write the
@@ -251,7 +251,7 @@ def merge_multimodal_embeddings(
 #
 # </details>
 #
-# <details><summary>4. One line of code</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # is_seat = input_ids == image_token_id  # (batch, length)

@@ -255,21 +255,21 @@ def fusion_macs(n_text: int, n_image: int, d_model: int, mode: str, n_latent: in
 # %% [markdown]
 # ## Hints
 #
-# <details><summary>1. A question to ask yourself</summary>
+# <details><summary>Hint 1: a question</summary>
 #
 # At what moment does an implementation learn that a weight is small? How much has it computed by then, and what does it
 # still compute afterwards?
 #
 # </details>
 #
-# <details><summary>2. The idea</summary>
+# <details><summary>Hint 2: the concept</summary>
 #
 # Count pairs. Each pair of a query and a key costs one dot product, as long as the key is wide, and one multiple of a
 # value, as long as the value is wide. All that a way of fusing two modalities decides is which pairs there are.
 #
 # </details>
 #
-# <details><summary>3. The structure in words</summary>
+# <details><summary>Hint 3: the structure in words</summary>
 #
 # Check the sizes, then multiply: pairs times the two widths together. Heads cut the widths and multiply the products,
 # so they only have to be checked. For fusion write down who attends to whom: one list of all tokens with itself; two
@@ -277,7 +277,7 @@ def fusion_macs(n_text: int, n_image: int, d_model: int, mode: str, n_latent: in
 #
 # </details>
 #
-# <details><summary>4. One line of code</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # n_tokens = n_text + n_image  # the joint sequence: all of these meet all of these

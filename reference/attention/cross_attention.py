@@ -162,7 +162,7 @@ class CrossAttention(nn.Module):
 # axes back, join the last two, project.
 #
 # </details>
-# <details><summary>Hint 4: one line</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # keys = self.k_proj(context).view(batch, n_keys, self.n_heads, width).transpose(1, 2)  # (batch, heads, keys, width)

@@ -141,7 +141,7 @@ def cross_modal_attention(
 # infinity, take the softmax over the last axis, and think of rows in which nothing was left. Multiply with the image.
 #
 # </details>
-# <details><summary>Hint 4: one line</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # scores = tf.matmul(text, image, transpose_b=True) / math.sqrt(width)  # (batch, text tokens, image tokens)

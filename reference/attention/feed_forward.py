@@ -168,7 +168,7 @@ def feed_forward(
 # last, and nothing follows it. For SiLU, think of which exponential is taken when z is -10000, and when it is +10000.
 #
 # </details>
-# <details><summary>Hint 4: one line</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # inner = 0.5 * z * (1 + erf(z / np.sqrt(2)))  # exact GELU, (..., hidden)

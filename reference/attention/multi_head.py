@@ -172,7 +172,7 @@ def multi_head_self_attention(
 # nothing was left. Average the values, join the heads, project once more.
 #
 # </details>
-# <details><summary>Hint 4: one line</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # query = (x @ Wq.T + bq).reshape(batch, tokens, n_heads, -1).transpose(0, 2, 1, 3)  # tokens behind heads

@@ -150,7 +150,7 @@ def scaled_dot_product_attention(
 # multiply with the values.
 #
 # </details>
-# <details><summary>Hint 4: one line</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # scores = scores.masked_fill(~allowed, -torch.inf)  # (..., queries, keys), before the softmax

@@ -329,7 +329,7 @@ def global_importance(phi: ArrayLike) -> np.ndarray:
 # drawn from the background, and the model is averaged over the draws rather than asked about the average draw.
 # </details>
 #
-# <details><summary>Hint 3: the structure</summary>
+# <details><summary>Hint 3: the structure in words</summary>
 #
 # List all coalitions, ask for the value of each once and keep the answers in a dictionary. For each player, go through
 # the coalitions without that player and add up weight times (value with the player minus value without). For a model,
@@ -337,7 +337,7 @@ def global_importance(phi: ArrayLike) -> np.ndarray:
 # sample; the callers differ only in what a player brings along: one column, several columns, or a name.
 # </details>
 #
-# <details><summary>Hint 4: one line</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # The weight of a coalition of `size` members among `n` players: `1 / (n * math.comb(n - 1, size))`.
 # </details>

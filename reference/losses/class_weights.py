@@ -10,7 +10,7 @@
 # do two of these at once, and how would you notice that it helped? The code below is small, and each of its lines is
 # one that people get wrong: what a weighted mean divides by, and who gets the weight, a class or a sample.
 #
-# The notebook has three parts:
+# The notebook has three parts, about 45 minutes in all:
 #
 # 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand, about 10 minutes).
 # 2. **Judge it**: eight true/false claims, some of them often published wrongly (3 points, about 5 minutes).

@@ -245,14 +245,14 @@ def siglip_loss(text_emb: Tensor, image_emb: Tensor, log_t: Tensor, bias: Tensor
 # %% [markdown]
 # ## Hints
 #
-# <details><summary>1. A question to ask yourself</summary>
+# <details><summary>Hint 1: a question</summary>
 #
 # What happens to your loss when both encoders return the same vector for everything? When one text is multiplied by 10?
 # And when the two arguments change places, what must happen to `t2i` and `i2t`?
 #
 # </details>
 #
-# <details><summary>2. The idea</summary>
+# <details><summary>Hint 2: the concept</summary>
 #
 # CLIP is N-way classification, twice: each text is a sample and the N images are its classes, then the other way round.
 # SigLIP has no competition between candidates: N·N binary classifications, of which N have the label yes. Both start
@@ -260,7 +260,7 @@ def siglip_loss(text_emb: Tensor, image_emb: Tensor, log_t: Tensor, bias: Tensor
 #
 # </details>
 #
-# <details><summary>3. The structure in words</summary>
+# <details><summary>Hint 3: the structure in words</summary>
 #
 # Check the arguments. Bring the rows to length 1, multiply the matrices, multiply by the scale. For CLIP: build the
 # matrix that says which ids are equal and divide each row by its sum; cross-entropy of the logits with it, and of the
@@ -269,7 +269,7 @@ def siglip_loss(text_emb: Tensor, image_emb: Tensor, log_t: Tensor, bias: Tensor
 #
 # </details>
 #
-# <details><summary>4. One line of code</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # loss = F.cross_entropy(logits, target)  # target: (N, N) with rows that sum to 1, or (N,) with class numbers

@@ -165,7 +165,7 @@ def adjust_logits(logits: Tensor, priors: Tensor, tau: float = 1.0, *, mode: str
 # `tau * log(priors)`.
 #
 # </details>
-# <details><summary>Hint 4: one line</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # log_p = F.log_softmax(logits, dim=1).gather(1, targets[:, None]).squeeze(1)  # (batch,)

@@ -187,14 +187,14 @@ class UncertaintyWeighting(nn.Module):
 # %% [markdown]
 # ## Hints
 #
-# <details><summary>1. A question to ask yourself</summary>
+# <details><summary>Hint 1: a question</summary>
 #
 # Suppose the losses stand still and only `log_var` is trained. Where should each entry come to rest? Draw ½(exp(−s)·L
 # + s) as a function of s, and then once more without the "+ s".
 #
 # </details>
 #
-# <details><summary>2. The idea</summary>
+# <details><summary>Hint 2: the concept</summary>
 #
 # Each term is divided by a variance that is learned, and pays for a large variance with its logarithm. Learning the
 # logarithm keeps the variance positive without any clamp. For autograd there are two kinds of leaves: `log_var`, and
@@ -202,7 +202,7 @@ class UncertaintyWeighting(nn.Module):
 #
 # </details>
 #
-# <details><summary>3. The structure in words</summary>
+# <details><summary>Hint 3: the structure in words</summary>
 #
 # In the constructor: refuse a bad `n_terms`, register a parameter of zeros. In `forward`: make one tensor of the losses
 # without leaving the graph, check its shape and its values, multiply by exp of minus the log-variances, add the
@@ -210,7 +210,7 @@ class UncertaintyWeighting(nn.Module):
 #
 # </details>
 #
-# <details><summary>4. One line of code</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # losses = torch.stack(list(losses))  # (terms,), still connected to the model; torch.tensor(losses) would not be

@@ -10,7 +10,7 @@
 # never leaves the majority class has a fine accuracy, and a vision-language model can have a fine score without
 # looking at the image.
 #
-# The notebook has three parts:
+# The notebook has three parts, about 45 minutes in all:
 #
 # 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand, about 10 minutes).
 # 2. **Judge it**: eight true/false claims, among them some that are often published wrongly (3 points,

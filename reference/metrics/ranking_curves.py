@@ -9,7 +9,7 @@
 # fails as soon as one class is rare; the second half is true and says nothing. A good answer says what event a number
 # is the probability of, what it does when positives are rare, and what it does not see at all.
 #
-# The notebook has three parts:
+# The notebook has three parts, about 45 minutes in all:
 #
 # 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand, about 10 minutes).
 # 2. **Judge it**: eight true/false claims, among them some that are often published wrongly (3 points,

@@ -185,21 +185,21 @@ def ndcg_at_k(sim: ArrayLike, relevant: ArrayLike, k: int) -> float:
 # %% [markdown]
 # ## Hints
 #
-# <details><summary>1. A question to ask yourself</summary>
+# <details><summary>Hint 1: a question</summary>
 #
 # Which rank should the one relevant item have when all similarities are equal? And if two of a query's three items are
 # relevant and all scores are equal: which two ranks, and which best rank?
 #
 # </details>
 #
-# <details><summary>2. The idea</summary>
+# <details><summary>Hint 2: the concept</summary>
 #
 # A rank is a count of the items ahead, plus one. Counting needs no sorted list of the gallery, and it lets you treat
 # ties with relevant and with non-relevant items differently. Everything else is a summary of these counts.
 #
 # </details>
 #
-# <details><summary>3. The structure in words</summary>
+# <details><summary>Hint 3: the structure in words</summary>
 #
 # Check shapes, type and values. For each query, split its scores into those of relevant and of other items. For each
 # relevant item, count the others that score at least as high; find its place among the relevant ones in a stable sort,
@@ -208,7 +208,7 @@ def ndcg_at_k(sim: ArrayLike, relevant: ArrayLike, k: int) -> float:
 #
 # </details>
 #
-# <details><summary>4. One line of code</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # ahead = (negatives >= positives[:, None]).sum(axis=1)

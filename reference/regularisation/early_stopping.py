@@ -249,14 +249,14 @@ class EarlyStopping:
 # %% [markdown]
 # ## Hints
 #
-# <details><summary>1. A question to ask yourself</summary>
+# <details><summary>Hint 1: a question</summary>
 #
 # Suppose training goes on for ten epochs after the best one. Which of your attributes may change in that time, and
 # which of them, and which tensors, must still be what they were?
 #
 # </details>
 #
-# <details><summary>2. The idea</summary>
+# <details><summary>Hint 2: the concept</summary>
 #
 # Every value is compared with the best one so far, never with its predecessor, and only an improvement may touch the
 # record: value, epoch and weights change together or not at all. The tensors in `model.state_dict()` are the live ones,
@@ -265,7 +265,7 @@ class EarlyStopping:
 #
 # </details>
 #
-# <details><summary>3. The structure in words</summary>
+# <details><summary>Hint 3: the structure in words</summary>
 #
 # If already stopped: return True. Count the call. Decide in this order: not finite, no; nothing recorded yet, yes;
 # otherwise compare, by mode. If improved: record value and epoch, reset the waiting, copy the state. If not: wait one
@@ -273,7 +273,7 @@ class EarlyStopping:
 #
 # </details>
 #
-# <details><summary>4. One line of code</summary>
+# <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
 # kept = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

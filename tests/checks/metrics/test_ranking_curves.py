@@ -293,14 +293,14 @@ def test_bad_input_is_refused(student):
 
 
 def with_seconds(student, labels, scores):
-    """Value and seconds of computing of each function."""
+    """Value and whole seconds of computing of each function."""
     from time import process_time
 
     result = {}
     for name in ("roc_auc", "average_precision", "threshold_counts"):
         start = process_time()
         value = getattr(student, name)(labels, scores)
-        seconds = process_time() - start
+        seconds = int(process_time() - start)  # whole seconds: the same in every run, unless it is slow
         result[name] = (value if name != "threshold_counts" else len(value[0]), seconds)
     return result
 
@@ -324,8 +324,8 @@ def test_two_hundred_thousand_samples(student, rng):
         call = f"{name}(y_true, scores) with 200 000 samples"
         what = f"number of thresholds of {call}" if name == "threshold_counts" else f"value of {call}"
         assert_close(number(value, call), float(expected[name]), rtol=1e-9, atol=1e-12, what=what)
-        if seconds > 2:
+        if seconds >= 2:
             raise AssertionError(
-                f"{call} took {seconds:.1f} seconds of computing; at most 2 are allowed. Likely cause: the work grows "
-                "with the square of the number of samples."
+                f"{call} took {seconds} seconds of computing or more; it should stay below 2. Likely cause: the work "
+                "grows with the square of the number of samples."
             )
