@@ -153,7 +153,7 @@ def show_record(console: Console, exercise: Exercise, record: ResultRecord) -> N
     first = next((check for check in record.checks if check.outcome is not CheckOutcome.PASSED), None)
     if first is not None and record.status is SubmissionStatus.GRADED:
         console.print(Panel(_explanation(first), title="first to fix", title_align="left", border_style="red"))
-        if record.diagnoses or LIKELY_CAUSE not in first.message:
+        if record.diagnoses or not any(clear in first.message for clear in (LIKELY_CAUSE, "ForbiddenCall")):
             console.print(_diagnosis(record))
     if record.notes:
         console.print(

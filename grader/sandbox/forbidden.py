@@ -173,8 +173,8 @@ def _forbidden_callable(name: str, original: Any) -> Any:
     def refuse(*_: Any, **__: Any) -> Any:
         raise ForbiddenCall(message)
 
-    if isinstance(original, type):
-        return type(original.__name__, (original,), {"__init__": refuse})
+    if isinstance(original, type):  # `__new__` comes first, and Keras's own looks into `__init__`
+        return type(original.__name__, (original,), {"__new__": refuse, "__init__": refuse})
     return refuse
 
 

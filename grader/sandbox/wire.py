@@ -7,10 +7,8 @@ memory is taken, since the sender may be hostile.
 
 from __future__ import annotations
 
-import math
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +16,20 @@ from typing import Any
 
 import msgpack
 import numpy as np
+
+from grader.sandbox.arrays import (
+    ARRAY_KINDS,
+    TensorFlowTensor,
+    WireError,
+    array_from_parts,
+    array_parts,
+    is_dtype,
+    is_tensorflow_tensor,
+    is_torch_tensor,
+    tensorflow_parts,
+    torch_from_parts,
+    torch_parts,
+)
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 40
@@ -29,13 +41,6 @@ MAX_INTEGER_DIGITS = 3500  # hexadecimal; Python shows no number of more than 43
 _TUPLE, _DICT, _SET, _FROZENSET, _COMPLEX, _INTEGER, _SLICE = 1, 2, 3, 4, 5, 6, 7
 _ARRAY, _SCALAR, _TORCH, _TENSORFLOW, _HANDLE, _DTYPE, _ELLIPSIS = 10, 11, 12, 13, 14, 15, 16
 
-_ARRAY_KINDS = "biufcUS"
-_TORCH_BY_VIEW = {"bfloat16": "int16"}  # dtypes NumPy does not know cross as integers of the same width
-
-
-class WireError(Exception):
-    """The bytes are not a message of this protocol, or break one of its limits."""
-
 
 @dataclass(frozen=True)
 class HandleReference:
@@ -43,31 +48,6 @@ class HandleReference:
 
     number: int
     class_names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class TensorFlowTensor:
-    """A TensorFlow tensor or Keras variable as plain data, so that the process that checks never imports TensorFlow.
-
-    `array` holds the values; bfloat16 values are widened to float32, and `dtype` keeps the true name.
-    """
-
-    array: np.ndarray
-    dtype: str = ""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "array", np.asarray(self.array))
-        if not self.dtype:
-            object.__setattr__(self, "dtype", self.array.dtype.name)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the tensor."""
-        return self.array.shape
-
-    def numpy(self) -> np.ndarray:
-        """The values as a NumPy array."""
-        return self.array
 
 
 ToHandle = Callable[[Any], HandleReference]
@@ -78,28 +58,6 @@ def _refuse_handle(value: Any) -> HandleReference:
     raise WireError(
         f"a {type(value).__name__} cannot cross to the student's process; send plain data, or do it in a probe"
     )
-
-
-def _library_class(library: str, name: str) -> Any:
-    """A class of a library that is loaded, else `()`, which nothing is an instance of.
-
-    Looked up in the module's dictionary: an exercise may forbid the library, and then asking it for anything raises.
-    """
-    return getattr(sys.modules.get(library), "__dict__", {}).get(name, ())
-
-
-def _is_torch_tensor(value: Any) -> bool:
-    return isinstance(value, _library_class("torch", "Tensor"))
-
-
-def _is_tensorflow_tensor(value: Any) -> bool:
-    if isinstance(value, (_library_class("tensorflow", "Tensor"), _library_class("tensorflow", "Variable"))):
-        return hasattr(value, "numpy")
-    return isinstance(value, _library_class("keras", "Variable"))
-
-
-def _is_dtype(value: Any) -> bool:
-    return isinstance(value, (np.dtype, _library_class("torch", "dtype"), _library_class("tensorflow", "DType")))
 
 
 def pack(value: Any, to_handle: ToHandle = _refuse_handle) -> bytes:
@@ -120,11 +78,6 @@ def _ext(code: int, items: Any) -> msgpack.ExtType:
     return msgpack.ExtType(code, _packed(items))
 
 
-def _array_parts(array: np.ndarray) -> list[Any]:
-    contiguous = np.ascontiguousarray(array)
-    return [contiguous.dtype.str, list(array.shape), contiguous.tobytes()]
-
-
 def _to_wire(value: Any, to_handle: ToHandle, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise WireError(f"a value is nested more than {MAX_DEPTH} levels deep")
@@ -134,8 +87,8 @@ def _to_wire(value: Any, to_handle: ToHandle, depth: int) -> Any:
 
     if value is None or isinstance(value, bool | bytes):
         return value
-    if isinstance(value, np.generic) and value.dtype.kind in _ARRAY_KINDS:
-        return _ext(_SCALAR, _array_parts(np.asarray(value)))
+    if isinstance(value, np.generic) and value.dtype.kind in ARRAY_KINDS:
+        return _ext(_SCALAR, array_parts(np.asarray(value)))
     if isinstance(value, float):
         return float(value)
     if isinstance(value, str):
@@ -158,17 +111,17 @@ def _to_wire(value: Any, to_handle: ToHandle, depth: int) -> Any:
         return _ext(_SLICE, [inner(value.start), inner(value.stop), inner(value.step)])
     if value is Ellipsis:
         return _ext(_ELLIPSIS, [])
-    if isinstance(value, np.ndarray) and value.dtype.kind in _ARRAY_KINDS:
-        return _ext(_ARRAY, _array_parts(value))
+    if isinstance(value, np.ndarray) and value.dtype.kind in ARRAY_KINDS:
+        return _ext(_ARRAY, array_parts(value))
     if isinstance(value, HandleReference):
         return _ext(_HANDLE, [value.number, list(value.class_names)])
     if isinstance(value, TensorFlowTensor):
-        return _ext(_TENSORFLOW, [value.dtype, *_array_parts(value.array)])
-    if _is_torch_tensor(value):
-        return _torch_to_wire(value)
-    if _is_tensorflow_tensor(value):
-        return _tensorflow_to_wire(value)
-    if _is_dtype(value):
+        return _ext(_TENSORFLOW, [value.dtype, *array_parts(value.array)])
+    if is_torch_tensor(value):
+        return _ext(_TORCH, torch_parts(value))
+    if is_tensorflow_tensor(value):
+        return _ext(_TENSORFLOW, tensorflow_parts(value))
+    if is_dtype(value):
         name = getattr(value, "name", None) or str(value)
         return _ext(_DTYPE, name.removeprefix("torch."))
     reference = to_handle(value)
@@ -179,25 +132,6 @@ def _hexadecimal(value: int) -> str:
     if value.bit_length() > 4 * MAX_INTEGER_DIGITS:
         raise WireError(f"an integer of {value.bit_length()} bits is too large to cross")
     return format(int(value), "x")
-
-
-def _torch_to_wire(tensor: Any) -> Any:
-    import torch
-
-    name = str(tensor.dtype).removeprefix("torch.")
-    plain = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
-    if name in _TORCH_BY_VIEW:
-        plain = plain.view(getattr(torch, _TORCH_BY_VIEW[name]))
-    return _ext(_TORCH, [name, bool(tensor.requires_grad), *_array_parts(plain.numpy())])
-
-
-def _tensorflow_to_wire(tensor: Any) -> Any:
-    value = tensor.value if hasattr(tensor, "value") and not callable(tensor.value) else tensor
-    array = np.asarray(value.numpy())
-    name = str(getattr(tensor.dtype, "name", tensor.dtype))
-    if array.dtype.kind not in _ARRAY_KINDS:
-        array = array.astype(np.float32) if name == "bfloat16" else array.astype(str)
-    return _ext(_TENSORFLOW, [name, *_array_parts(array)])
 
 
 def unpack(
@@ -272,25 +206,6 @@ def _items(value: Any) -> Iterable[Any]:
     return value if type(value) in (list, tuple, set, frozenset) else ()
 
 
-def _array_from_parts(dtype_text: Any, shape: Any, data: Any) -> np.ndarray:
-    if not isinstance(dtype_text, str) or len(dtype_text) > 16 or not isinstance(data, bytes):
-        raise WireError("malformed array")
-    try:
-        dtype = np.dtype(dtype_text)
-    except (TypeError, ValueError):
-        raise WireError(f"unknown array type {dtype_text!r}") from None
-    if dtype.kind not in _ARRAY_KINDS or dtype.hasobject:
-        raise WireError(f"arrays of type {dtype_text!r} do not cross")
-    if not isinstance(shape, list) or len(shape) > 32 or not all(type(n) is int and n >= 0 for n in shape):
-        raise WireError("malformed array shape")
-    if math.prod(shape) * dtype.itemsize != len(data):
-        raise WireError("array shape and data disagree")
-    array = np.frombuffer(data, dtype=dtype).reshape(shape).copy()
-    if dtype.kind == "U":
-        array.tolist()  # raises for numbers that are no characters, which would raise later in whoever shows them
-    return array
-
-
 def _from_ext(code: int, items: Any, from_handle: FromHandle) -> Any:
     try:
         if code in (_DICT, _SET, _FROZENSET) and len(items) > MAX_KEYS:
@@ -312,13 +227,13 @@ def _from_ext(code: int, items: Any, from_handle: FromHandle) -> Any:
         if code == _ELLIPSIS:
             return Ellipsis
         if code == _ARRAY:
-            return _array_from_parts(*items)
+            return array_from_parts(*items)
         if code == _SCALAR:
-            return _array_from_parts(*items)[()]
+            return array_from_parts(*items)[()]
         if code == _TORCH:
-            return _torch_from_parts(*items)
+            return torch_from_parts(*items)
         if code == _TENSORFLOW:
-            return TensorFlowTensor(_array_from_parts(*items[1:]), str(items[0])[:40])
+            return TensorFlowTensor(array_from_parts(*items[1:]), str(items[0])[:40])
         if code == _HANDLE:
             number, names = items
             if type(number) is not int:
@@ -331,17 +246,6 @@ def _from_ext(code: int, items: Any, from_handle: FromHandle) -> Any:
     except Exception as error:
         raise WireError(f"malformed value: {type(error).__name__}") from None
     raise WireError(f"unknown extension code {code}")
-
-
-def _torch_from_parts(name: Any, requires_grad: Any, dtype_text: Any, shape: Any, data: Any) -> Any:
-    import torch
-
-    tensor = torch.from_numpy(_array_from_parts(dtype_text, shape, data))
-    if name in _TORCH_BY_VIEW:
-        tensor = tensor.view(getattr(torch, name))
-    if requires_grad and (tensor.is_floating_point() or tensor.is_complex()):
-        tensor.requires_grad_(True)
-    return tensor
 
 
 class ConnectionClosed(Exception):

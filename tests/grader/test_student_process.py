@@ -340,6 +340,8 @@ def test_a_tensor_sent_as_plain_data_arrives_as_a_tensor_of_tensorflow():
         "import tensorflow as tf\n"
         "assert tf.is_tensor(tensor) and tensor.dtype == tf.float32 and tensor.numpy().tolist() == [[1.0, 2.0]]\n"
         "assert narrow.dtype == tf.bfloat16 and float(narrow[0]) == 1.5\n"
+        "slices = tf.IndexedSlices(tf.constant([[2.0]]), tf.constant([1]), tf.constant([3, 1]))\n"
+        "assert wire.unpack(wire.pack(slices)).array.tolist() == [[0.0], [2.0], [0.0]]\n"
     )
     finished = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr[-2000:]

@@ -323,6 +323,12 @@ def test_bfloat16_of_tensorflow_is_widened_and_keeps_its_name(fake_tensorflow):
     assert_same_array(arrived.array, np.float32([1.5, -2]))
 
 
+def test_sparse_tensors_of_torch_arrive_dense():
+    torch = pytest.importorskip("torch")
+    sparse = torch.tensor([1.5, 0.0, -2.0]).to_sparse()
+    assert round_trip(sparse).tolist() == [1.5, 0.0, -2.0]
+
+
 def test_a_library_that_is_forbidden_is_not_asked_for_its_classes(monkeypatch):
     for name in ("torch", "tensorflow", "keras"):
         monkeypatch.delitem(sys.modules, name, raising=False)
