@@ -63,17 +63,18 @@ from torch import Tensor, nn
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of them are published as good advice.
+# Set each claim to `True` or `False`. Some of them are published as good advice. All of them must be right for the 3
+# points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
 # | `cascade_fuses_results` | In a cascade, each sub-model gets one type of data; at the end the results are fused. |
-# | `raw_data_share_layers` | Pixels and characters can enter one shared layer as they are, without a front end. |
+# | `raw_data_share_layers` | Pixels and characters have the same shape and meaning before any encoding or projection. |
 # | `late_fusion_does_xor` | The mean log-probability of deep models, one for each modality, can express their XOR. |
 # | `vectors_ahead_of_time` | A dual encoder's image vectors can be stored before any query is known. |
 # | `dual_encoders_get_order` | Dual encoders like CLIP reliably tell "a dog on a horse" from "a horse on a dog". |
 # | `mean_of_logits` | Softmax of the heads' mean logits is the renormalised geometric mean of their probabilities. |
-# | `late_leaves_out` | Late fusion can drop a missing modality and renormalise; a joint network has to be taught to. |
+# | `late_leaves_out` | Late fusion can omit a missing modality's vote; concatenated features need a stand-in for it. |
 # | `projector_lengthens` | A projector lengthens the language model's sequence; gated cross-attention does not. |
 
 # %% tags=["claims"]
@@ -93,7 +94,8 @@ claims = dict.fromkeys(
 claims.update(
     # That is late fusion. In a cascade one stage's output feeds or gates the next (Viola and Jones, 2001).
     cascade_fuses_results=False,
-    # Characters become tokens and embeddings, pixels become projected patches; only these have a common width.
+    # A grid of brightness values is one thing, a row of symbols another. Characters become tokens and embeddings,
+    # pixels become projected patches; only these have a common width.
     raw_data_share_layers=False,
     # The log-odds are f(text) + g(image). XOR needs f(0)+g(1) and f(1)+g(0) positive, f(0)+g(0) and f(1)+g(1) negative,
     # yet both pairs have the same sum. Depth changes f and g, never the plus between them.
@@ -105,8 +107,8 @@ claims.update(
     # The logits differ from log-probabilities by one number a sample, and softmax does not see such a number. It does
     # not equal the arithmetic mean of the probabilities.
     mean_of_logits=True,
-    # A vote can be left out of a mean. The first layer on joined features has only seen complete vectors, unless
-    # masks or modality dropout showed it others.
+    # A mean can be taken over the votes that are there. The first layer on concatenated features has a fixed width, so
+    # zeros, a mean or a learned vector have to fill the gap, and training with modality dropout makes it used to that.
     late_leaves_out=True,
     # Projected patches become tokens of the sequence; cross-attention reads them from the side (Alayrac et al. 2022).
     projector_lengthens=True,
@@ -140,8 +142,9 @@ claims.update(
 # - The result is right for large logits too: where the probabilities are too small for a float, their logarithms are
 #   not.
 #
-# Linear layers have a bias, all of them. Results have the dtype of the module's parameters. `feats` and its tensors
-# stay as they are.
+# Linear layers have a bias, all of them. Features come in the dtype of the module's parameters, and the results have
+# it too; you need not cast anything. `feats` and its tensors stay as they are. Names that are not in `dims` occur
+# neither in `feats` nor in `mask`.
 #
 # | bad input | raises |
 # |---|---|
@@ -279,8 +282,13 @@ class LateFusion(nn.Module):
 #     for name, ratio in [("text", 4.0), ("image", 1.0)]:  # the text says 4 : 1, the image 1 : 1, whatever they see
 #         nn.init.zeros_(late.heads[name].weight)
 #         late.heads[name].bias.data = torch.tensor([ratio, 1.0]).log()
-#     log_probs = late({"text": text, "image": image}, {"text": torch.tensor([True, False])})
-#     torch.testing.assert_close(log_probs, torch.tensor([both, [0.5, 0.5]]).log())
+#     first, second = torch.tensor([True, False]), torch.tensor([False, True])
+#     for mask, expected in [
+#         ({"text": first, "image": second}, [[0.8, 0.2], [0.5, 0.5]]),  # no image first, then no text
+#         ({"text": first}, [both, [0.5, 0.5]]),  # both, then no text
+#     ]:
+#         log_probs = late({"text": text, "image": image}, mask)
+#         torch.testing.assert_close(log_probs, torch.tensor(expected).log())
 
 # %% [markdown]
 # ## Hints

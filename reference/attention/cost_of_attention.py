@@ -6,7 +6,7 @@
 # may bring more tokens than the whole conversation, has to be able to work out that price on the back of an envelope.
 # Here you answer the interview question in your own words, judge eight claims about it, and write the envelope as code.
 #
-# Plan about 30 minutes: 10 for the answer, 5 for the claims, 15 for the code.
+# Plan about 25 minutes: 10 for the answer, 5 for the claims, 10 for the code.
 
 # %%
 import operator
@@ -74,7 +74,8 @@ from typing import SupportsIndex
 # ## Eight claims
 #
 # Set each claim to `True` or `False`. "Cost" means multiplications and additions of dense soft attention, without its
-# projections. Some of the claims are published as advantages of attention.
+# projections. Some of the claims are published as advantages of attention. All of them must be right for the 3 points,
+# so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -83,7 +84,7 @@ from typing import SupportsIndex
 # | `twice_is_fourfold` | Twice as many text tokens and image tokens make joint attention cost 4 times as much. |
 # | `more_heads_cost_more` | At the same model width, 16 heads cost twice as much as 8. |
 # | `flash_drops_weights` | FlashAttention is fast because it leaves out weights that are close to zero. |
-# | `order_needs_positions` | Without positions, permuting the tokens only permutes self-attention's outputs. |
+# | `order_needs_positions` | Without positions or a mask, permuting the tokens only permutes self-attention's outputs. |
 # | `weights_prove_causes` | A weight of 0.9 on an image region proves that this region caused the answer. |
 # | `grouping_shrinks_cache` | Sharing keys among query heads shrinks the cache, not the number of dot products. |
 
@@ -112,7 +113,8 @@ claims.update(
     more_heads_cost_more=False,
     # It is exact; it works in tiles, so that the matrix of weights never travels to slow memory (Dao et al., 2022).
     flash_drops_weights=False,
-    # A softmax average does not depend on the order of the keys, and each output belongs to its query.
+    # A softmax average does not depend on the order of the keys, and each output belongs to its query. (A causal mask
+    # does know the order.)
     order_needs_positions=True,
     # Other weights can give the same prediction (Jain and Wallace, 2019); what that means for weights as explanations
     # is disputed (Wiegreffe and Pinter, 2019). Neither says that a weight is a proof of causation.
@@ -156,7 +158,8 @@ claims.update(
 #   `TypeError` for a size that is a `bool`, a `float` (also 4.0) or a string; `ValueError` for one below 1. The
 #   function `whole_number` below does this for one size; it is given, and you need not use it.
 # - `ValueError` when `num_heads` does not divide `d_model`, or does not divide the width of the values; when `mode` is
-#   none of the three; when `n_latent` is missing in the mode `"resampler"`, or is given in another one.
+#   none of the three; when `n_latent` is missing in the mode `"resampler"`, or is given in another one, whatever it is.
+# - Where a call breaks several rules, the exception of any of them will do.
 # - Nothing is forbidden, and plain Python is all you need.
 #
 # ### A worked example
@@ -243,14 +246,18 @@ def fusion_macs(n_text: int, n_image: int, d_model: int, mode: str, n_latent: in
 # assert fusion_macs(3, 7, 5, "resampler", n_latent=1) == 230, fusion_macs(3, 7, 5, "resampler", n_latent=1)
 
 # %% [markdown]
-# Where is the joint attention of a chat about one image spent? Compare the three modes as the image grows.
+# Where is the joint attention of a chat about one image spent? Look at the shares of the pairs as the image grows, and
+# at the price of the other two modes.
 
 # %% tags=["active-ipynb"]
+# print("200 text tokens, width 1024, in million MACs")
 # for n_image in (144, 576, 2304):
 #     joint, cross = (fusion_macs(200, n_image, 1024, mode) for mode in ("joint", "cross"))
 #     latent = fusion_macs(200, n_image, 1024, "resampler", n_latent=64)
-#     print(f"{n_image:4} image tokens, million MACs: joint {joint / 1e6:6.0f}, cross {cross / 1e6:5.0f}, "
-#           f"resampler {latent / 1e6:4.0f}")
+#     words, patches = attention_macs(200, 200, 1024), attention_macs(n_image, n_image, 1024)
+#     print(f"image of {n_image:4} tokens: joint {joint / 1e6:5.0f} (text-text {words / joint:3.0%}, "
+#           f"text-image both ways {cross / joint:3.0%}, image-image {patches / joint:3.0%}), "
+#           f"cross {cross / 1e6:4.0f}, resampler {latent / 1e6:3.0f}")
 
 # %% [markdown]
 # ## Hints

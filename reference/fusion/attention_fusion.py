@@ -48,9 +48,11 @@
 # |---|---|---|
 # | `text`, `image` | `(batch, words, text_dim)`, `(batch, patches, image_dim)` | in the block, both widths are `dim` |
 # | `text_mask`, `image_mask` | `(batch, words)`, `(batch, patches)`, boolean | `True` = valid; `None` = all are valid |
-# | `new_text`, `new_image` | as `text` and `image` | in the dtype of the module |
-# | logits | `(batch, n_classes)` | in the dtype of the module |
+# | `new_text`, `new_image` | as `text` and `image` | |
+# | logits | `(batch, n_classes)` | |
 #
+# - `text` and `image` come in the dtype of the module's parameters, and the results have that dtype too; you need not
+#   cast anything. There is at least one word and one patch, though all of them may be padding.
 # - A padding token (finite content) is never attended to and never averaged: what it holds changes no other token and
 #   no logit. The row of a padding token itself in `new_text` or `new_image` is not looked at.
 # - If a sample has no valid token of one modality, the other modality has nothing to attend to: its tokens stay exactly
@@ -59,7 +61,8 @@
 # - Linear layers, norms and attentions keep PyTorch's default settings and initial values.
 # - `ValueError` from both constructors if `heads` is below 1 or `dim` is not a multiple of it. From both `forward`s:
 #   `ValueError` if `text` or `image` is not 3-D, if they differ in batch size or if a mask has not the shape above; a
-#   mask that is not boolean is a `TypeError` or a `ValueError`, as you like.
+#   mask that is not boolean is a `TypeError` or a `ValueError`, as you like. Tokens of another width than the module's
+#   may raise anything: PyTorch's own error will do.
 #
 # Nothing is forbidden; `nn.MultiheadAttention` is there to be used. Beware of its `key_padding_mask`: there, `True`
 # means *hidden*, and what it does with a sample whose keys are all hidden depends on `need_weights`.
@@ -88,13 +91,15 @@ from torch import Tensor, nn
 
 
 # %% tags=["solution"]
-def attend(attention: nn.MultiheadAttention, queries: Tensor, context: Tensor, context_mask: Tensor) -> Tensor:
+def attend(attention: nn.MultiheadAttention, queries: Tensor, context: Tensor, context_mask: Tensor | None) -> Tensor:
     """Attention of the queries to the valid tokens of the context (Vaswani et al., 2017).
 
-    queries (batch, queries, dim), context (batch, keys, dim), context_mask (batch, keys) boolean, True = valid.
-    Returns (batch, queries, dim), exactly 0 for a sample whose context has no valid token.
+    queries (batch, queries, dim), context (batch, keys, dim), context_mask (batch, keys) boolean, True = valid, or None
+    = all valid. Returns (batch, queries, dim), exactly 0 for a sample whose context has no valid token.
     """
     ### BEGIN SOLUTION
+    if context_mask is None:
+        return attention(queries, context, context, need_weights=False)[0]  # (batch, queries, dim)
     some = context_mask.any(dim=1)[:, None]  # (batch, 1)
 
     # the library hides where its mask is True; where nothing is valid, hide nothing (all hidden can give NaN) ...
@@ -136,14 +141,10 @@ class BidirectionalCrossAttention(nn.Module):
         ### BEGIN SOLUTION
         if text.dim() != 3 or image.dim() != 3 or len(text) != len(image):
             raise ValueError(f"expected (batch, tokens, width) twice, not {tuple(text.shape)}, {tuple(image.shape)}")
-        if text_mask is None:
-            text_mask = torch.ones(text.shape[:2], dtype=torch.bool, device=text.device)
-        if image_mask is None:
-            image_mask = torch.ones(image.shape[:2], dtype=torch.bool, device=image.device)
         for tokens, mask in ((text, text_mask), (image, image_mask)):
-            if mask.dtype != torch.bool:
+            if mask is not None and mask.dtype != torch.bool:
                 raise TypeError(f"masks must be boolean, not {mask.dtype}")
-            if mask.shape != tokens.shape[:2]:
+            if mask is not None and mask.shape != tokens.shape[:2]:
                 raise ValueError(f"mask {tuple(mask.shape)} does not fit tokens {tuple(tokens.shape)}")
 
         # new = old + tanh(gate) * attention of the normalised queries to the normalised tokens of the other modality
@@ -220,13 +221,14 @@ class AttentionFusion(nn.Module):
 #
 # model = AttentionFusion(text_dim=5, image_dim=7, dim=6, heads=2, n_classes=3)
 # words, patches = torch.randn(2, 4, 5), torch.randn(2, 5, 7)
-# mask = torch.tensor([[True, True, True, True], [True, True, False, False]])  # the second text has two words
-# with torch.no_grad():
-#     logits = model(words, patches, text_mask=mask)
-#     text_mean = torch.stack([model.text_proj(words[0]).mean(dim=0), model.text_proj(words[1, :2]).mean(dim=0)])
-#     image_mean = model.image_proj(patches).mean(dim=1)
-#     expected = model.head(model.norm(torch.cat([text_mean, image_mean], dim=1)))
-# torch.testing.assert_close(logits, expected)
+# three_and_two = torch.tensor([[True, True, True, False], [True, True, False, False]])  # so many words are valid
+# for mask, lengths in ((None, (4, 4)), (three_and_two, (3, 2))):
+#     with torch.no_grad():
+#         logits = model(words, patches, text_mask=mask)
+#         text_mean = torch.stack([model.text_proj(text[:n]).mean(dim=0) for text, n in zip(words, lengths)])
+#         image_mean = model.image_proj(patches).mean(dim=1)
+#         expected = model.head(model.norm(torch.cat([text_mean, image_mean], dim=1)))
+#     torch.testing.assert_close(logits, expected)
 
 # %% [markdown]
 # ## Hints

@@ -1,38 +1,33 @@
 # %% [markdown]
 # # Class weights and balanced sampling
 #
-# ## The interview question
+# Few data sets for fine-tuning are balanced, and the short answer in circulation names three things: resample, weight
+# the classes, let a GAN fill up the rare ones. Interviewers then ask what they wanted to ask from the start: resample
+# *which part* of the data, what happens if you do two of these at once, and how would you notice that it helped? The
+# code below is small, and each of its lines is one that people get wrong: what a weighted mean divides by, and who gets
+# the weight, a class or a sample.
 #
-# > **Your data for fine-tuning a multimodal model has a few frequent classes and many rare ones. What do you do?**
-#
-# The short answer in circulation names three things: resample, weight the classes, let a GAN fill up the rare ones.
-# Interviewers then ask what they wanted to ask from the start: resample *which part* of the data, what happens if you
-# do two of these at once, and how would you notice that it helped? The code below is small, and each of its lines is
-# one that people get wrong: what a weighted mean divides by, and who gets the weight, a class or a sample.
-#
-# The notebook has three parts, about 45 minutes in all:
-#
-# 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand, about 10 minutes).
-# 2. **Judge it**: eight true/false claims, some of them often published wrongly (3 points, about 5 minutes).
-# 3. **Build it**: class weights, the weighted loss, a balanced sampler (7 points, about 30 minutes).
+# Plan about 45 minutes: 10 for the answer, 5 for the claims, 30 for the code.
 
 # %%
 import numpy as np
 from numpy.typing import ArrayLike
 
 # %% [markdown]
-# ## 1. Say it
+# ## The question
 #
-# Answer the interview question in two to three minutes of speech (10 to 20 sentences). Say what you measure before you
-# change anything, which remedies you would try and in which order, on which part of the data each one acts, what it
-# does to the predicted probabilities, and which remedies you distrust.
+# *"Your data for fine-tuning a multimodal model has a few frequent classes and many rare ones. What do you do?"*
+#
+# Answer in the next cell as you would say it aloud, in ten to fifteen sentences. The answer is worth 4 points and is
+# read by a person: one point each for (1) what you measure, and which part of the data you rebalance, (2) weights in
+# the loss and balanced sampling, each alone and both together, (3) one method made for long tails, and what rebalancing
+# does to the predicted probabilities, and (4) additional data, real or synthetic, and what you distrust.
 
 # %% [markdown] tags=["answer"]
-# ### Model answer
-#
-# "First I choose **metrics** that can see the problem: recall of each class, macro-F1, average precision. Accuracy is
-# decided by the frequent classes. Validation and test data keep the class frequencies of the application; only the
-# training part is ever resampled, after the split, so that no copy of a sample lands on both sides.
+# **Model answer.** "First I choose **metrics** that can see the problem: recall of each class, macro-F1, average
+# precision. Accuracy is decided by the frequent classes. Validation and test data keep the class frequencies of the
+# application; only the training part is ever resampled, after the split, so that no copy of a sample lands on both
+# sides.
 #
 # The cheapest remedy is a **weighted loss**. Weights are inverse to the counts, or to the effective number of samples
 # (1 - β^n) / (1 - β), which lies between no weighting and inverse frequency (Cui et al. 2019). PyTorch's weighted mean
@@ -57,23 +52,21 @@ from numpy.typing import ArrayLike
 # only. And multimodal data has more than one imbalance: labels, missing modalities, and modalities that learn at
 # different rates. Class weights cure only the first."
 #
-# ### Rubric: half a point for each key point, 4 points in all
+# **Rubric, 4 points** (half a point where an item is only partly there):
 #
-# | | key point |
-# |---|---|
-# | 1 | metrics first: recall of each class, macro-F1 or average precision beside accuracy |
-# | 2 | only the training part is rebalanced, after the split; validation and test keep the true frequencies |
-# | 3 | weighted loss: inverse counts or effective number, and the mean divides by the targets' weights |
-# | 4 | class-balanced sampler: equal mass for each class, repeats samples and adds no information |
-# | 5 | weights and sampler together correct twice |
-# | 6 | one of focal loss, logit adjustment, LDAM, decoupled training, with what it does |
-# | 7 | effect on probabilities (prior shift, calibration, thresholds), or the vanishing effect in large networks |
-# | 8 | doubts about GAN samples for rare classes; pairs must stay consistent, training part only |
+# - 1 point, measuring and the part of the data: recall of each class, macro-F1 or average precision beside accuracy;
+#   only the training part is rebalanced, after the split, while validation and test keep the true frequencies.
+# - 1 point, weights and sampler: inverse counts or effective number, and a mean that divides by the targets' weights;
+#   the sampler gives each class equal mass, repeats samples and adds no information; both together correct twice.
+# - 1 point, methods and probabilities: one of focal loss, logit adjustment, LDAM, decoupled training, with what it
+#   does; and the shift of the prior (calibration, thresholds), or that the effect of weights may vanish.
+# - 1 point, data: doubts about GAN samples for rare classes, with a reason; what is added belongs in the training part
+#   only, and image and text must still fit. Missing modalities as an imbalance of their own are welcome here.
 #
 # An answer that lists resampling, class weights and GANs without saying where and with which side effects earns at most
 # one point.
 #
-# ### References of the model answer
+# **References of the model answer**
 #
 # - Jonathon Byrd, Zachary Chase Lipton (2019). What is the Effect of Importance Weighting in Deep Learning?
 # - Kaidi Cao, Colin Wei, Adrien Gaidon, Nikos Aréchiga, Tengyu Ma (2019). Learning Imbalanced Datasets with
@@ -87,19 +80,20 @@ from numpy.typing import ArrayLike
 # - Suman V. Ravuri, Oriol Vinyals (2019). Classification Accuracy Score for Conditional Generative Models.
 
 # %% [markdown]
-# ## 2. Judge it
+# ## Eight claims
 #
-# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it.
+# Set each claim to `True` or `False`; some of them are often published wrongly. All of them must be right for the 3
+# points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
 # | `resample_everything` | Training, validation and test data should all be resampled to equal class frequencies. |
 # | `correct_twice` | A balanced sampler together with inverse-frequency weights in the loss corrects twice. |
 # | `gan_fills_up` | GAN samples of the rare classes are a dependable replacement for real training data. |
-# | `scale_of_weights` | PyTorch's weighted mean cross-entropy stays the same when all class weights are doubled. |
+# | `scale_of_weights` | For class indices, PyTorch's weighted mean cross-entropy is the same if all weights double. |
 # | `effective_number` | From β = 0 to β → 1, effective-number weights go from equal ones to inverse frequency. |
-# | `exact_batches` | A class-balanced sampler puts equally many samples of each class into every batch. |
-# | `probabilities_stay` | A model trained with inverse-frequency weights gives probabilities for the true prior. |
+# | `exact_batches` | Independent draws with class-balanced weights put equally many of each class into every batch. |
+# | `probabilities_stay` | A model trained with inverse-frequency weights puts out probabilities for the true prior. |
 # | `effect_can_vanish` | In a large network trained to zero loss, class weights may end up with hardly any effect. |
 
 # %% tags=["claims"]
@@ -125,7 +119,8 @@ claims.update(
     # Classifiers trained on GAN images lost much accuracy on real ones (Ravuri & Vinyals 2019), and a rare class is
     # where a GAN has least to learn from.
     gan_fills_up=False,
-    # The mean divides by the sum of the targets' weights, so a common factor cancels. It does not with "sum".
+    # The mean divides by the sum of the targets' weights, so a common factor cancels. It does not with "sum", nor for
+    # targets that are probabilities, where PyTorch divides by the number of samples.
     scale_of_weights=True,
     # The effective number is 1 for every class at β = 0 and tends to n as β → 1 (Cui et al. 2019).
     effective_number=True,
@@ -139,7 +134,7 @@ claims.update(
 ### END SOLUTION
 
 # %% [markdown]
-# ## 3. Build it
+# ## The code
 #
 # **One idea:** rare classes get more say, either by weight in the loss or by being drawn more often. `C` is the number
 # of classes, `N` of samples. Everything is computed in `float64`, whatever the type of the input.
@@ -158,7 +153,8 @@ claims.update(
 # `logits` `(N, C)`, `targets` `(N,)` integers, `weights` `(C,)`, all lists or arrays. The loss of a sample is the
 # negative logarithm of its target's softmax probability. The result is the mean of these losses, **weighted by the
 # weight of each sample's target**. Samples whose target equals `ignore_index` count neither above nor below the
-# fraction bar; `ignore_index` may be any integer, also the number of a class. Logits of ±10000 give exact results.
+# fraction bar; `ignore_index` may be any integer, also the number of a class. Logits of ±10000 give finite and
+# accurate results.
 #
 # ### `sample_weights(labels) -> (N,) float64`
 #
@@ -168,9 +164,10 @@ claims.update(
 #
 # ### `balanced_indices(labels, num_samples, rng) -> (num_samples,) int64`
 #
-# Positions in `labels`, each drawn **independently and with replacement** with the probabilities of `sample_weights`.
-# All randomness comes from `rng`, a `numpy.random.Generator`; NumPy's global generator is left alone. `num_samples` is
-# an integer and may be larger than `N`.
+# Positions in `labels`, each drawn **independently and with replacement** with the probabilities of `sample_weights`:
+# every draw is made as if it were the only one, whatever the others gave, and so their order is random as well. All
+# randomness comes from `rng`, a `numpy.random.Generator`: equal generators give equal draws, and global generators are
+# left alone. `num_samples` is an integer and may be larger than `N`.
 #
 # ### Rules
 #
@@ -181,8 +178,8 @@ claims.update(
 #   one-dimensional; `num_samples` below 1.
 # - For counts and targets such as 1.5, `TypeError` is as good. Whether 2.0 counts as whole is your choice.
 # - **Your choice:** the loss is a Python number or a NumPy scalar; what happens with NaN or infinite logits.
-# - **Not allowed:** PyTorch (its `cross_entropy` and `WeightedRandomSampler` are the answer) and
-#   `sklearn.utils.class_weight`. Leave the arguments unchanged.
+# - **Not allowed:** the module `torch` (its `cross_entropy` and `WeightedRandomSampler` are the answer) and the module
+#   `sklearn.utils.class_weight`; using either raises an error here. Leave the arguments unchanged.
 #
 # ### A worked example
 #
@@ -331,8 +328,10 @@ def balanced_indices(labels: ArrayLike, num_samples: int, rng: np.random.Generat
 # assert np.allclose(class_weights([8, 2], "inverse"), [5 / 8, 5 / 2])
 # assert np.allclose(class_weights([8, 2], "effective", beta=0.5), [128 / 149, 170 / 149])
 #
-# probabilities = [[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]]
-# loss = weighted_cross_entropy(np.log(probabilities), [0, 1, -100], [1, 4])
+# logits = np.log([[0.5, 0.5], [0.2, 0.8], [0.75, 0.25]])
+# loss = weighted_cross_entropy(logits, [0, 1, 0], [1, 4])
+# assert np.isclose(loss, (np.log(2) + 4 * np.log(1.25) + np.log(4 / 3)) / 6), loss
+# loss = weighted_cross_entropy(logits, [0, 1, -100], [1, 4])
 # assert np.isclose(loss, (np.log(2) + 4 * np.log(1.25)) / 5), loss
 #
 # assert np.allclose(sample_weights([7, 7, 3, 7]), [1 / 6, 1 / 6, 1 / 2, 1 / 6])
@@ -340,7 +339,7 @@ def balanced_indices(labels: ArrayLike, num_samples: int, rng: np.random.Generat
 # assert drawn.shape == (10,) and drawn.dtype == np.int64 and set(drawn.tolist()) <= {0, 1, 2, 3}, drawn
 
 # %% [markdown]
-# ### Hints
+# ## Hints
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -372,7 +371,7 @@ def balanced_indices(labels: ArrayLike, num_samples: int, rng: np.random.Generat
 # </details>
 
 # %% [markdown]
-# ### References
+# ## References
 #
 # The works behind the interview answer are listed with the model answer. The effective number of samples is from Yin
 # Cui, Menglin Jia, Tsung-Yi Lin, Yang Song, Serge J. Belongie (2019). Class-Balanced Loss Based on Effective Number of

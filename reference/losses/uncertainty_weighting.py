@@ -50,8 +50,8 @@ from torch import Tensor, nn
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. In the table, L is the value of a loss term and s its learned log-variance; its
-# part of the total is ½(exp(−s)·L + s).
+# Set each claim to `True` or `False`. All of them must be right for the 3 points, so guessing earns nothing. In the
+# table, L is the value of a loss term and s its learned log-variance; its part of the total is ½(exp(−s)·L + s).
 #
 # | id | claim |
 # |---|---|
@@ -59,10 +59,10 @@ from torch import Tensor, nn
 # | `sum_alone_learns` | Weights trained by gradient descent on Σ w·L alone settle at useful values. |
 # | `optimum_is_log_loss` | With L > 0 held fixed, the best s is ln L, and the weighted term exp(−s)·L is then 1. |
 # | `units_cancel` | If a term is measured in other units, 1000·L for L, the best s grows by ln 1000. |
-# | `largest_loss_leads` | Uncertainty weighting gives the term with the largest loss the largest weight. |
-# | `always_beats_fixed` | Adaptive weights have been shown to beat well-tuned fixed weights in general. |
+# | `largest_loss_leads` | With every s at its best, the term with the largest loss has the largest weight. |
+# | `always_beats_fixed` | Careful comparisons show that adaptive weights beat well-tuned fixed weights in general. |
 # | `total_may_mislead` | The total can be negative, and can fall while one of the losses rises. |
-# | `one_modality_may_lead` | With one joint loss a model may neglect a modality; a loss of its own helps that one. |
+# | `one_modality_may_lead` | With one joint loss a model may neglect a modality; a loss of its own can help that one. |
 
 # %% tags=["claims"]
 claims = dict.fromkeys(
@@ -87,7 +87,7 @@ claims.update(
     optimum_is_log_loss=True,
     # ln(1000·L) = ln L + ln 1000: the weight becomes a thousandth and the weighted term is what it was.
     units_cancel=True,
-    # The other way round: at the optimum the weight is 1 / L.
+    # The other way round: at the best s the weight is 1 / L, so the largest loss has the smallest.
     largest_loss_leads=False,
     # Kurin et al. (2022) and Xin et al. (2022) find that tuned fixed weights do as well.
     always_beats_fixed=False,
@@ -113,11 +113,12 @@ claims.update(
 # |---|---|---|
 # | `log_var` | `(n_terms,)` | s = ln σ² of each term: the module's only `nn.Parameter`, zeros at first |
 # | `losses` | `(n_terms,)` | a tensor, or a list or tuple of n_terms scalar tensors, in the dtype of `log_var` |
-# | result of `forward` | `()` | Σ ½(exp(−s)·L + s), summed (not averaged) over the terms |
-# | result of `weights()` | `(n_terms,)` | exp(−s) as it is now, detached: without a gradient |
+# | result of `forward` | `()` | Σ ½(exp(−s)·L + s): the ½ on both parts, summed (not averaged) over the terms |
+# | result of `weights()` | `(n_terms,)` | exp(−s) as it is now, without the ½, and detached: without a gradient |
 #
+# - Calling `weights()` changes nothing.
 # - Gradients flow into `log_var` **and** through the losses into the model that they come from.
-# - A loss of 0 is allowed.
+# - A loss of 0 is allowed, and `log_var` may take any value: no clamping.
 # - `ValueError` from the constructor for `n_terms` below 1; from `forward` if there are not exactly `n_terms` losses
 #   (an empty list included), if a tensor has another shape than `(n_terms,)`, or if a loss is negative, infinite or
 #   NaN.

@@ -24,9 +24,11 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## 1. Say it
 #
-# Answer the interview question in two to three minutes of speech (10 to 20 sentences). Say for each metric what it
-# measures and when it misleads: for classification, for generated text and retrieval, and for the question whether the
-# model uses both modalities at all. End with how you would report the numbers so that somebody else can trust them.
+# Answer the interview question as you would say it aloud, in 10 to 15 sentences. Say of every metric that you name what
+# it measures or when it misleads. The answer is worth 4 points and is read by a person: one point each for (1) metrics
+# of predicted classes, and what an average over the classes weighs, (2) metrics of scores and probabilities, and the
+# choice of the threshold, (3) metrics of the other outputs of a multimodal model, such as rankings, answers and
+# captions, and (4) how you find out whether it uses both modalities, and how you report numbers that others can trust.
 
 # %% [markdown] tags=["answer"]
 # ### Model answer
@@ -58,21 +60,21 @@ from numpy.typing import ArrayLike
 # I report confidence intervals over samples and several seeds, compare with the model before fine-tuning, also on the
 # abilities it had then, add latency and memory, and use the test set once, at the end."
 #
-# ### Rubric: half a point for each key point, 4 points in all
+# ### Rubric, 4 points
 #
-# | | key point |
-# |---|---|
-# | 1 | accuracy misleads on unbalanced classes; balanced accuracy or macro-F1 beside it |
-# | 2 | names the averaging (macro, micro, weighted) and what each one weights; precision and recall defined correctly |
-# | 3 | ROC-AUC is optimistic for rare positives: average precision; more than two classes: one-vs-rest |
-# | 4 | threshold chosen on validation data; calibration where the probabilities are used |
-# | 5 | retrieval: Recall@K in both directions; VQA accuracy; a caption metric (CIDEr, SPICE, CLIPScore) |
-# | 6 | a vision-language suite (MMMU, MMBench, ...) and a test for hallucinated objects (CHAIR, POPE) |
-# | 7 | modality ablation: text only, shuffled images; contamination of the benchmark |
-# | 8 | intervals or several seeds, comparison with the model before fine-tuning, one final test evaluation |
+# Half a point where an item is only partly there, or where metrics are named without what they measure.
 #
-# Half of a key point's credit is lost when a metric is named without what it measures. An answer that names only
-# accuracy, precision, recall, F1 and AUC, with no averaging and nothing multimodal, earns at most half a point.
+# - 1 point, predicted classes: accuracy misleads on unbalanced classes, balanced accuracy or macro-F1 beside it;
+#   precision and recall defined rightly; the averaging (macro, micro, weighted) named with what each one weighs.
+# - 1 point, scores and probabilities: average precision beside ROC-AUC when positives are rare; the threshold chosen on
+#   validation data. One class against the rest, and calibration where somebody acts on the probabilities, are welcome.
+# - 1 point, other outputs: Recall@K in both directions for retrieval; VQA accuracy or a caption metric (CIDEr, SPICE,
+#   CLIPScore); a vision-language suite (MMMU, MMBench, ...) or a test for invented objects (CHAIR, POPE).
+# - 1 point, trust: text alone or shuffled images, to see whether both modalities are used; intervals or several seeds,
+#   the model before fine-tuning as comparison, one final test evaluation. Contamination is welcome here.
+#
+# An answer that names only accuracy, precision, recall, F1 and AUC, with no averaging and nothing multimodal, earns at
+# most half a point.
 #
 # ### References of the model answer
 #
@@ -102,7 +104,8 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## 2. Judge it
 #
-# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it.
+# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it. A claim is true
+# if it holds for all data that it speaks of. All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -163,8 +166,8 @@ claims.update(
 #
 # | key | value |
 # |---|---|
-# | `confusion` | `(C, C)` `int64`; row = true class, column = predicted class |
-# | `precision`, `recall`, `f1` | `(C,)` `float64`, one value a class |
+# | `confusion` | array `(C, C)`, `int64`; row = true class, column = predicted class |
+# | `precision`, `recall`, `f1` | arrays `(C,)`, `float64`, one value a class |
 # | `accuracy` | share of correct predictions |
 # | `balanced_accuracy` | mean recall over the classes that **occur in `y_true`** |
 # | `macro_f1` | mean of `f1` over **all** `C` classes, also those that never occur |
@@ -181,7 +184,7 @@ claims.update(
 # if its probability is **at least** `threshold`, compared in `float64`. The dictionary holds
 #
 # - `tp`, `fp`, `fn`, `tn`: the numbers of true positives (called positive, and rightly), false positives (called
-#   positive, wrongly), false negatives (called negative, wrongly) and true negatives, as integers;
+#   positive, wrongly), false negatives (called negative, wrongly) and true negatives, as integers (`3`, not `3.0`);
 # - `accuracy`, `precision`, `recall`, `f1`. Where precision or recall is 0/0, its value is `zero_division`. F1 is
 #   `2TP / (2TP + FP + FN)`, and `zero_division` only if there is neither a positive label nor a positive prediction:
 #   with mistakes and no hit, F1 is 0.
@@ -191,8 +194,8 @@ claims.update(
 # - **Bad input** raises `ValueError`: no samples, different lengths, other shapes than those named, a label outside the
 #   classes (-1 and NaN included), a probability outside [0, 1] or NaN. A label that is not a whole number raises
 #   `ValueError` (for `classification_metrics`, `TypeError` is as good).
-# - **Your choice:** single numbers may be Python numbers or NumPy scalars; further keys do no harm; whether
-#   `classification_metrics` takes labels such as `1.0` is up to you.
+# - **Your choice:** single numbers may be Python numbers or NumPy scalars (or arrays of shape `()`); further keys do no
+#   harm; whether `classification_metrics` takes labels such as `1.0` is up to you.
 # - **Not allowed:** `sklearn.metrics`.
 #
 # ### A worked example
@@ -255,7 +258,7 @@ def classification_metrics(y_true: ArrayLike, y_pred: ArrayLike, n_classes: int)
 
     return {
         "confusion": confusion,
-        "accuracy": float(correct.sum() / truth.size),
+        "accuracy": float(correct.sum() / confusion.sum()),
         "balanced_accuracy": float(recall[support > 0].mean()),
         "precision": precision,
         "recall": recall,
@@ -362,7 +365,7 @@ def binary_report(y_true: ArrayLike, prob: ArrayLike, threshold: float = 0.5, ze
 # <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
-# np.add.at(confusion, (truth, predicted), 1)
+# np.add.at(confusion, (truth, predicted), 1)  # adds for every pair; confusion[truth, predicted] += 1 would not
 # ```
 # </details>
 

@@ -19,20 +19,24 @@
 # | `retrieval_metrics(sim, relevant, ks=(1, 5, 10))` | a dictionary: `"R@1"`, `"R@5"`, ..., `"median_rank"`, `"mrr"` |
 # | `ndcg_at_k(sim, relevant, k)` | one number |
 #
-# - **`positive_ranks`.** Entry `q` of the list has shape `(number of relevant items of query q,)` and an integer dtype:
-#   the ranks of the query's relevant items, in the order in which these stand in the gallery. Ranks count from 1. The
-#   rank of a relevant item is 1
+# - **`positive_ranks`.** Entry `q` of the list is an array of shape `(number of relevant items of query q,)` with an
+#   integer dtype of 32 or 64 bits (narrower ones cannot count a large gallery). It holds the ranks of the query's
+#   relevant items, in the order in which these stand in the gallery. Ranks count from 1. The rank of a relevant item
+#   is 1
 #   + the number of **non-relevant** items that score higher or **equally** (a tie never favours the model)
 #   + the number of relevant items that score higher, or equally and stand earlier in the gallery.
 # - **`retrieval_metrics`.** Each query is judged by its best rank, the smallest of its ranks: `"R@k"` is the share of
 #   queries whose best rank is at most `k`, for each `k` in `ks`; `"median_rank"` the median of the best ranks (for an
 #   even number of queries the mean of the two in the middle); `"mrr"` the mean of 1 / best rank.
 # - **`ndcg_at_k`.** A relevant item at rank `r` gains `1 / log2(r + 1)` if `r <= k`, and nothing otherwise. The gains
-#   of a query are added and divided by the largest sum possible, that of its relevant items at the ranks 1, 2, ..., as
-#   far as `k` reaches. The result is the mean over the queries.
-# - **Any `k` from 1 on** is allowed, also one beyond the gallery: there, `"R@k"` is 1.
-# - **Types.** `sim` and `relevant` are arrays or lists; `sim` holds integers or floats. Numbers in the results may be
-#   Python numbers or NumPy scalars; further keys in the dictionary do no harm. No argument is changed.
+#   of a query are added and divided by the largest sum that the query allows, with its `n` relevant items at the ranks
+#   1 to `n`: the sum of `1 / log2(i + 1)` for `i = 1, ..., min(k, n)`. The result is the mean of these quotients over
+#   the queries.
+# - **Any whole `k` from 1 on** is allowed, also one beyond the gallery: there, `"R@k"` is 1. A `k` that is no whole
+#   number need not be handled. Empty `ks` leave `"median_rank"` and `"mrr"`.
+# - **Types.** `sim` and `relevant` are arrays or lists; `sim` holds integers (unsigned ones too) or floats. Numbers in
+#   the results may be Python numbers or NumPy scalars; further keys in the dictionary do no harm. No argument is
+#   changed.
 # - **`ValueError`** in all three functions for: `sim` that is not two-dimensional, `relevant` of another shape, no
 #   query, a query without a relevant item, a NaN in `sim`; and for a `k` below 1. `relevant` that is not boolean raises
 #   `TypeError` or `ValueError`.
@@ -78,7 +82,8 @@ def positive_ranks(sim: ArrayLike, relevant: ArrayLike) -> list[np.ndarray]:
         relevant: boolean, (queries, items), at least one True in each row.
 
     Returns:
-        For each query an int64 array, (relevant items of this query,), in gallery order; the best rank possible is 1.
+        For each query an array, (relevant items of this query,), in gallery order, with an integer dtype of 32 or 64
+        bits; the best rank possible is 1.
 
     Raises:
         ValueError: not two-dimensional, shapes differ, no query, a query without a relevant item, NaN.
@@ -118,7 +123,7 @@ def retrieval_metrics(sim: ArrayLike, relevant: ArrayLike, ks: tuple[int, ...] =
     Args:
         sim: similarities, (queries, items), higher is better.
         relevant: boolean, (queries, items), at least one True in each row.
-        ks: the cut-offs of the recall, whole numbers from 1 on; k may exceed the number of items.
+        ks: the cut-offs of the recall, whole numbers from 1 on, or none; k may exceed the number of items.
 
     Returns:
         A dict with "R@k" for each k, "median_rank" and "mrr".
@@ -144,7 +149,7 @@ def ndcg_at_k(sim: ArrayLike, relevant: ArrayLike, k: int) -> float:
     Args:
         sim: similarities, (queries, items), higher is better.
         relevant: boolean, (queries, items), at least one True in each row.
-        k: cut-off, at least 1; may exceed the number of items.
+        k: cut-off, a whole number from 1 on; may exceed the number of items.
 
     Raises:
         ValueError, TypeError: bad input as in `positive_ranks`; ValueError: k below 1.

@@ -53,15 +53,16 @@ from torch import nn
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of them are published as good advice.
+# Set each claim to `True` or `False`. Some of them are published as good advice. All of them must be right for the 3
+# points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
 # | `sparsity_is_penalised` | L1 and L2 regularisation work by penalising the sparsity of the parameters. |
-# | `l1_zeroes_l2_shrinks` | A strong L1 penalty makes weights exactly zero; an L2 penalty only shrinks them. |
+# | `l1_zeroes_l2_shrinks` | At the minimum, an L1 penalty can put weights at exactly 0; an L2 penalty rarely does. |
 # | `flips_are_safe` | Mirroring the image of a pair at random is always safe: its caption is left as it is. |
 # | `one_rise_is_enough` | A single rise of the validation loss shows that the model has begun to overfit. |
-# | `dropout_rescales` | Inverted dropout divides kept units by `1 - p` in training and does nothing at inference. |
+# | `dropout_rescales` | Inverted dropout of rate p divides kept units by 1 - p in training; at inference it is off. |
 # | `adamw_is_adam_with_l2` | AdamW's weight decay makes the updates of Adam on a loss with an L2 penalty added. |
 # | `shared_photos_hide_it` | If validation photos are trained on too, early stopping may let memorising go on. |
 # | `modalities_differ` | Two modalities in one network may overfit at different rates, so one stop may not suit both. |
@@ -83,7 +84,8 @@ claims = dict.fromkeys(
 claims.update(
     # Both penalise size. Zeros cost nothing under either; L1 even favours them (Tibshirani, 1996).
     sparsity_is_penalised=False,
-    # The pull of L1 keeps its strength up to zero and can hold a weight there; the pull of L2 fades with the weight.
+    # The pull of L1 keeps its strength up to zero and can hold a weight there; the pull of L2 fades with the weight, so
+    # it shrinks weights and leaves them apart from zero unless the data pull nowhere.
     l1_zeroes_l2_shrinks=True,
     # A caption that says "on the left", or text inside the picture, becomes false when the image alone is mirrored.
     flips_are_safe=False,
@@ -132,8 +134,10 @@ claims.update(
 #   as it is.
 # - After the stop, every further call returns `True` and changes nothing, neither the attributes nor the model.
 #
-# `restore(model)` writes the kept state into the model's own tensors, so that an optimiser holding them works on. It
-# may be called at any time and any number of times, and raises `RuntimeError` if no finite value has been seen.
+# `restore(model)` writes the kept state into the model's own tensors, so that an optimiser holding them works on.
+# `model` is usually the one that was trained, but may be another one of the same architecture. `restore` may be called
+# at any time and any number of times, and raises `RuntimeError` if no finite value has been seen. Nothing else changes:
+# neither the attributes above nor whether the model is in training mode.
 #
 # `ValueError` for `patience` below 1, for a `min_delta` that is negative or not finite, for a `mode` other than
 # `"min"` and `"max"`.

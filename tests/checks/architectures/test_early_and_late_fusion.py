@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from grader.checking import (
+    assert_claims,
     assert_close,
     assert_dtype,
     assert_equal,
@@ -37,7 +38,7 @@ COMBINE = ("mean_prob", "log_opinion")
 # ---------------------------------------------------------------- what runs in the student's process
 
 
-def early_logits(student, dims, parameters, feats):
+def early_logits(student, dims, feats, parameters):
     """Logits of an EarlyFusion with given parameters, its own parameter shapes, and the features afterwards."""
     import torch
 
@@ -52,8 +53,8 @@ def early_logits(student, dims, parameters, feats):
     return logits.detach(), shapes, feats
 
 
-def late_log_probs(student, combine, parameters, feats, mask=None):
-    """Log-probabilities of a LateFusion whose heads have given weights and biases."""
+def late_fusion_with_given_heads(student, combine, parameters):
+    """A LateFusion whose heads have given weights and biases. It stays over there, to be called from here."""
     import torch
 
     dims = {name: weight.shape[1] for name, (weight, _) in parameters.items()}
@@ -63,11 +64,10 @@ def late_log_probs(student, combine, parameters, feats, mask=None):
         for name, (weight, bias) in parameters.items():
             module.heads[name].weight.copy_(weight)
             module.heads[name].bias.copy_(bias)
-        log_probs = module(feats) if mask is None else module(feats, mask)
-    return log_probs.detach()
+    return module
 
 
-def late_gradients(student, combine, parameters, feats, mask, direction):
+def late_gradients(student, combine, feats, mask, direction, parameters):
     """Log-probabilities, gradients of their weighted sum by the heads' weights and biases, the features afterwards."""
     import torch
 
@@ -81,28 +81,6 @@ def late_gradients(student, combine, parameters, feats, mask, direction):
     (log_probs * direction).sum().backward()
     gradients = {name: (module.heads[name].weight.grad, module.heads[name].bias.grad) for name in dims}
     return log_probs.detach(), gradients, feats
-
-
-def visible_values(student, text, image):
-    """Results of the visible cell: early logits for both orders, then log-probabilities of both combinations."""
-    import torch
-
-    early = student.EarlyFusion({"text": 1, "image": 1}, hidden=1, n_classes=2)
-    for parameter, value in (
-        (early.fc1.weight, [[1.0, 10.0]]),
-        (early.fc1.bias, [0.0]),
-        (early.fc2.weight, [[1.0], [-1.0]]),
-        (early.fc2.bias, [0.5, 0.0]),
-    ):
-        parameter.data = torch.tensor(value)
-    results = [early({"text": text, "image": image}), early({"image": image, "text": text})]
-    for combine in ("mean_prob", "log_opinion"):
-        late = student.LateFusion({"text": 1, "image": 1}, n_classes=2, combine=combine)
-        for name, ratio in (("text", 4.0), ("image", 1.0)):
-            torch.nn.init.zeros_(late.heads[name].weight)
-            late.heads[name].bias.data = torch.tensor([ratio, 1.0]).log()
-        results.append(late({"text": text, "image": image}, {"text": torch.tensor([True, False])}))
-    return [result.detach() for result in results]
 
 
 # ---------------------------------------------------------------- what is expected, worked out here
@@ -148,12 +126,19 @@ def pooled_by_loops(
     return torch.stack(rows)
 
 
-def assert_log_probs(actual: object, expected: Tensor, case: str, cause: str) -> None:
-    """Equal to `expected`; says first when they are no log-probabilities at all."""
+def assert_log_probs(actual: Tensor, expected: Tensor, case: str, cause: str, present: list[float]) -> None:
+    """Equal to `expected`; says first when they are no log-probabilities at all.
+
+    `present` is, for each sample, the share of the modalities that it has.
+    """
     assert_shape(actual, tuple(expected.shape), what=f"result ({case})")
     total = actual.exp().sum(dim=1)
-    what = f"sum of the exponentials of each row ({case})"
-    assert_close(total, torch.ones_like(total), what=what, cause="forward must return normalised log-probabilities")
+    why = "forward must return normalised log-probabilities"
+    if torch.allclose(actual.sum(dim=1), torch.ones_like(total)):
+        why = "these are probabilities; forward returns their logarithms"
+    elif min(present) < 1 and torch.allclose(total, torch.tensor(present, dtype=total.dtype)):
+        why = "divided by the number of all modalities; the samples have fewer. How many votes has each of them?"
+    assert_close(total, torch.ones_like(total), what=f"sum of the exponentials of each row ({case})", cause=why)
     assert_close(actual, expected, what=f"log-probability tensor ({case})", cause=cause)
 
 
@@ -162,27 +147,57 @@ def assert_log_probs(actual: object, expected: Tensor, case: str, cause: str) ->
 
 @points(1)
 @visible
+@catches("mask-needs-every-name", "probabilities-returned")
 def test_small_examples(student):
     """Two small modules with given weights give the values of the example, whatever the order of the features."""
     text, image = torch.tensor([[2.0], [-2.0]]), torch.tensor([[3.0], [-3.0]])
-    early, swapped, mean_prob, log_opinion = student.run(visible_values, text, image)
+    parameters = {
+        "fc1.weight": torch.tensor([[1.0, 10.0]]),
+        "fc1.bias": torch.tensor([0.0]),
+        "fc2.weight": torch.tensor([[1.0], [-1.0]]),
+        "fc2.bias": torch.tensor([0.5, 0.0]),
+    }
     expected = torch.tensor([[32.5, -32.0], [0.5, 0.0]])
-    assert_close(early, expected, what="result of EarlyFusion")
-    assert_close(swapped, expected, what="result of EarlyFusion for features in another order")
-    for what, actual, both in (
-        ("mean_prob", mean_prob, [0.65, 0.35]),
-        ("log_opinion", log_opinion, [2 / 3, 1 / 3]),
+    for order, feats in (
+        ("in the order of dims", {"text": text, "image": image}),
+        ("in another order", {"image": image, "text": text}),
     ):
-        assert_close(actual, torch.tensor([both, [0.5, 0.5]]).log(), what=f"result of LateFusion with {what}")
+        logits, _, _ = student.run(early_logits, {"text": 1, "image": 1}, feats, parameters)
+        assert_close(logits, expected, what=f"result of EarlyFusion for features {order}")
+
+    weight = torch.zeros(2, 1)  # the text says 4 : 1, the image 1 : 1, whatever they see
+    heads = {"text": (weight, torch.tensor([4.0, 1.0]).log()), "image": (weight, torch.tensor([1.0, 1.0]).log())}
+    first, second = torch.tensor([True, False]), torch.tensor([False, True])
+    for combine, both, why in (
+        ("mean_prob", [0.65, 0.35], "the mean of 4/5 and 1/2 is 0.65"),
+        ("log_opinion", [2 / 3, 1 / 3], "the roots of 4/5 · 1/2 and 1/5 · 1/2 are in the ratio 2 : 1"),
+    ):
+        late = student.run(late_fusion_with_given_heads, combine, heads)
+        for mask, probabilities, present, cause in (
+            (
+                {"text": first, "image": second},
+                [[0.8, 0.2], [0.5, 0.5]],
+                [0.5, 0.5],
+                "the first sample has no image, so the text alone decides; the second has no text",
+            ),
+            (
+                {"text": first},
+                [both, [0.5, 0.5]],
+                [1.0, 0.5],
+                f"the first sample has both, and {why}; the second has no text, so the image alone decides",
+            ),
+        ):
+            listed = {name: values.tolist() for name, values in mask.items()}
+            log_probs = late({"text": text, "image": image}, mask)
+            case = f"combine={combine!r}, mask {listed}"
+            assert_log_probs(log_probs, torch.tensor(probabilities).log(), case, cause, present)
 
 
 @points(3)
 @catches("published-claims")
 def test_claims(student):
     """All eight claims are judged rightly."""
-    claims = student.claims
-    right = sum(claims.get(name) is truth for name, truth in CLAIMS.items()) if isinstance(claims, dict) else 0
-    assert_equal(right, len(CLAIMS), what="number of claims judged rightly")
+    assert_claims(student.claims, CLAIMS)
 
 
 @points(1)
@@ -204,7 +219,7 @@ def test_early_fusion(student, rng):
                 given_parameters = {name: value.to(dtype) for name, value in parameters.items()}
                 sent = {name: value.to(dtype) for name, value in given_feats.items()}
                 case = f"dims={dims}, features in the order of {order}"
-                logits, shapes, after = student.run(early_logits, dims, given_parameters, sent)
+                logits, shapes, after = student.run(early_logits, dims, sent, given_parameters)
                 wanted = {name: list(value.shape) for name, value in parameters.items()}
                 cause = "fc1 takes all features side by side, fc2 takes the hidden units; both have a bias"
                 assert_equal(shapes, wanted, what=f"dict of the parameters' shapes ({case})", cause=cause)
@@ -228,7 +243,7 @@ def test_early_fusion(student, rng):
 
 
 @points(1)
-@catches("mean-of-logits", "unnormalised")
+@catches("mean-of-logits", "unnormalised", "product-of-opinions", "softmax-over-the-batch")
 @given(
     sizes=st.lists(st.integers(2, 6), min_size=4, max_size=4, unique=True),
     modalities=st.integers(1, 3),
@@ -240,18 +255,18 @@ def test_late_fusion_of_everything(student, sizes, modalities, draw):
     n_classes, *widths = sizes
     dims = dict(zip(("text", "image", "audio")[:modalities], widths, strict=False))
     heads, feats = random_heads(rng, dims, n_classes), random_features(rng, dims, 5)
-    for combine in COMBINE:
-        log_probs = student.run(late_log_probs, combine, heads, feats)
-        case = f"combine={combine!r}, {modalities} modalities, {n_classes} classes"
+    for combine in reversed(COMBINE):  # so that a mean of logits differs from the two ways exchanged
+        late = student.run(late_fusion_with_given_heads, combine, heads)
+        case = f"combine={combine!r}, dims={dims}, {n_classes} classes"
         cause = {
             "mean_prob": "the mean is taken of the probabilities, after the softmax; the logarithm comes last",
-            "log_opinion": "the mean is taken of the log-probabilities, and the result is renormalised",
+            "log_opinion": "the mean (not the sum) is taken of the log-probabilities, and the result is renormalised",
         }[combine]
-        assert_log_probs(log_probs, pooled_by_loops(combine, heads, feats), case, cause)
+        assert_log_probs(late(feats), pooled_by_loops(combine, heads, feats), case, cause, [1.0])
 
 
 @points(1)
-@catches("divided-by-all", "inverted-mask", "mask-ignored", "absent-unless-listed")
+@catches("divided-by-all", "inverted-mask", "mask-ignored", "absent-unless-listed", "certain-when-absent")
 def test_missing_modalities_have_no_vote(student, rng):
     """The mean is over the modalities that a sample has; a modality without an entry in the mask is there for all."""
     heads, feats = random_heads(rng, DIMS, 3), random_features(rng, DIMS, 5)
@@ -265,18 +280,22 @@ def test_missing_modalities_have_no_vote(student, rng):
         {},
     ):
         for combine in COMBINE:
-            log_probs = student.run(late_log_probs, combine, heads, feats, mask)
+            late = student.run(late_fusion_with_given_heads, combine, heads)
             listed = {name: values.int().tolist() for name, values in mask.items()}
             case = f"combine={combine!r}, mask {listed}"
             cause = "True means there; divide by the number of modalities the sample has; no entry means there for all"
-            assert_log_probs(log_probs, pooled_by_loops(combine, heads, feats, mask), case, cause)
+            present = [
+                sum(float(mask[name][b]) if name in mask else 1.0 for name in DIMS) / len(DIMS) for b in range(5)
+            ]
+            expected = pooled_by_loops(combine, heads, feats, mask)
+            assert_log_probs(late(feats, mask), expected, case, cause, present)
     for dtype in (torch.float32, torch.bfloat16):
         low = {name: (weight.to(dtype), bias.to(dtype)) for name, (weight, bias) in heads.items()}
         sent = {name: features.to(dtype) for name, features in feats.items()}
         for combine in COMBINE:
-            log_probs = student.run(late_log_probs, combine, low, sent, {"image": image})
+            late = student.run(late_fusion_with_given_heads, combine, low)
             what = f"result with combine={combine!r} of a module with {dtype} parameters"
-            assert_dtype(log_probs, str(dtype).removeprefix("torch."), what=what)
+            assert_dtype(late(sent, {"image": image}), str(dtype).removeprefix("torch."), what=what)
 
 
 @points(1)
@@ -297,7 +316,7 @@ def test_content_of_a_missing_modality(student, rng):
             sent = dict(feats)
             for name, there in mask.items():
                 sent[name] = feats[name].masked_fill(~there[:, None], content)
-            log_probs, gradients, after = student.run(late_gradients, combine, heads, sent, mask, direction)
+            log_probs, gradients, after = student.run(late_gradients, combine, sent, mask, direction, heads)
             case = f"combine={combine!r}, {content} where a modality is missing"
             cause = "a product with 0 does not remove NaN or infinity; replace what is missing"
             assert_close(log_probs, expected.detach(), what=f"log-probability tensor ({case})", cause=cause)
@@ -325,10 +344,10 @@ def test_large_logits(student, rng):
         # log p(class 0) of a head is minus its surprise, and next to e^-1000 the other probabilities are 0
         for combine, first in (("mean_prob", [-1000 - np.log(3), -1000 - np.log(2)]), ("log_opinion", [-1500, -1250])):
             expected = torch.tensor([[value, 0.0] for value in first], dtype=dtype)
-            log_probs = student.run(late_log_probs, combine, heads, sent, mask)
+            late = student.run(late_fusion_with_given_heads, combine, heads)
             what = f"log-probability tensor (combine={combine!r}, logits 0 and 1000 to 2000, {dtype})"
-            cause = "e^-1000 is 0 in floating point, and its logarithm minus infinity: stay with logarithms all the way"
-            assert_close(log_probs, expected, what=what, cause=cause)
+            cause = "e^-1000 is 0 in floating point, and no logarithm brings it back: stay with logarithms all the way"
+            assert_close(late(sent, mask), expected, what=what, cause=cause)
 
 
 @points(1)
@@ -339,32 +358,25 @@ def test_bad_input(student, rng):
         with raises(ValueError, what=f"LateFusion with combine={combine!r}"):
             student.LateFusion(DIMS, 3, combine)
     feats = {name: features.float() for name, features in random_features(rng, DIMS, 4).items()}
+    nobody = torch.tensor([True, True, False, True])
+    for combine in COMBINE:
+        with raises(ValueError, what=f"LateFusion with combine={combine!r} and a sample without any modality"):
+            student.LateFusion(DIMS, 3, combine)(feats, dict.fromkeys(DIMS, nobody))
     late = student.LateFusion(DIMS, 3)
-    for what, module in (("EarlyFusion", student.EarlyFusion(DIMS, 7, 3)), ("LateFusion", late)):
-        for name in DIMS:
-            with raises(KeyError, what=f"{what} without the features of {name}"):
-                module({other: features for other, features in feats.items() if other != name})
-            width = DIMS[name]
-            for shape in (
-                (4, width + 1),
-                (4, width - 1),
-                (1, width),
-                (3, width),
-                (width,),
-                (4, 1, width),
-                (1, 4, width),
-            ):
-                with raises(ValueError, what=f"{what} with features {shape} of {name} (width {width}, batch 4)"):
-                    module({**feats, name: torch.ones(shape)})
-    with raises(KeyError, what="LateFusion without the features of image, which the mask says is missing everywhere"):
-        late({"text": feats["text"], "audio": feats["audio"]}, {"image": torch.zeros(4, dtype=torch.bool)})
     for shape in ((3,), (1,), (4, 1), (1, 4), ()):
         with raises(ValueError, what=f"LateFusion with a mask {shape} for a batch of 4"):
             late(feats, {"image": torch.ones(shape, dtype=torch.bool)})
     for dtype in (torch.float32, torch.int64):
         with raises(TypeError, ValueError, what=f"LateFusion with a mask of dtype {dtype}"):
             late(feats, {"image": torch.ones(4, dtype=dtype)})
-    nobody = torch.tensor([True, True, False, True])
-    for combine in COMBINE:
-        with raises(ValueError, what=f"LateFusion with combine={combine!r} and a sample without any modality"):
-            student.LateFusion(DIMS, 3, combine)(feats, dict.fromkeys(DIMS, nobody))
+    with raises(KeyError, what="LateFusion without the features of image, which the mask says is missing everywhere"):
+        late({"text": feats["text"], "audio": feats["audio"]}, {"image": torch.zeros(4, dtype=torch.bool)})
+    # every kind of wrong shape, spread over the modalities: diagnosis compares the first 40 calls of a check
+    bad_shapes = {"text": ((1, 4), (4, 5), (4,)), "image": ((3, 2), (4, 1, 2)), "audio": ((4, 5), (1, 4, 6))}
+    for what, module in (("EarlyFusion", student.EarlyFusion(DIMS, 7, 3)), ("LateFusion", late)):
+        for name, width in DIMS.items():
+            with raises(KeyError, what=f"{what} without the features of {name}"):
+                module({other: features for other, features in feats.items() if other != name})
+            for shape in bad_shapes[name]:
+                with raises(ValueError, what=f"{what} with features {shape} of {name} (width {width}, batch 4)"):
+                    module({**feats, name: torch.ones(shape)})

@@ -29,22 +29,22 @@ TEXT_DIM, IMAGE_DIM, CLASSES = 3, 5, 7
 # ---------------------------------------------------------------- what runs in the student's process
 
 
-def run_module(student, name, sizes, parameters, text, image, masks):
-    """Results of the module with the given parameters, in their dtype."""
+def module_with_given_weights(student, name, sizes, parameters):
+    """The module with the given parameters, in their dtype. It stays over there, to be called from here."""
     import torch
 
-    module = getattr(student, name)(*sizes).to(text.dtype)
+    module = getattr(student, name)(*sizes)
     with torch.no_grad():
         for path, value in parameters.items():
+            module.to(value.dtype)
             target = module
             for part in path.split("."):
                 target = getattr(target, part)
             target.copy_(value)
-        results = module(text, image, **masks)
-    return [result.detach() for result in results] if isinstance(results, tuple) else results.detach()
+    return module
 
 
-def differentiate(student, name, sizes, parameters, text, image, masks, direction):
+def gradients(student, name, sizes, text, image, masks, direction, parameters):
     """Gradients of (result * direction).sum() by the parameters and the two inputs."""
     import torch
 
@@ -59,8 +59,7 @@ def differentiate(student, name, sizes, parameters, text, image, masks, directio
             leaves[path] = target
     leaves["text"], leaves["image"] = text.clone().requires_grad_(), image.clone().requires_grad_()
     total = (module(leaves["text"], leaves["image"], **masks) * direction).sum()
-    gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
-    return dict(zip(leaves, gradients, strict=True))
+    return dict(zip(leaves, torch.autograd.grad(total, list(leaves.values()), allow_unused=True), strict=True))
 
 
 def describe(student, name, sizes):
@@ -161,21 +160,31 @@ def random_mask(rng: np.random.Generator, valid: list[int], length: int) -> Tens
     return mask
 
 
+def all_hidden(found: Tensor, tokens: Tensor, added: Tensor) -> bool:
+    """Whether NaN, nothing or only a constant was added to the tokens, as an attention does that sees no key."""
+    difference = found - tokens
+    return bool(difference.isnan().all()) or any(torch.isclose(difference, x).all() for x in (added, added * 0))
+
+
 # ---------------------------------------------------------------- the checks
 
 
 @points(1)
 @visible
-@catches("gate-at-1", "pooled-self-attention")
+@catches("gate-at-1", "pooled-self-attention", "nan-without-masks", "token-axis-for-batch-axis", "image-first")
 def test_closed_gates(student, rng):
     """With closed gates the block changes nothing, and the classifier is a network without attention."""
     parameters = {path: value.float() for path, value in random_parameters(rng, block_shapes(6)).items()}
     del parameters["gate_text"], parameters["gate_image"]  # as the constructor sets them
-    text, image = normal(rng, 3, 4, 6).float(), normal(rng, 3, 5, 6).float()
-    new_text, new_image = student.run(run_module, "BidirectionalCrossAttention", (6, 2), parameters, text, image, {})
-    cause = "the gates start at 0, and tanh(0) times anything is 0"
-    assert_close(new_text, text, what="new text with closed gates", cause=cause)
-    assert_close(new_image, image, what="new image with closed gates", cause=cause)
+    block = student.run(module_with_given_weights, "BidirectionalCrossAttention", (6, 2), parameters)
+    for batch, words, patches in ((3, 3, 3), (3, 4, 5)):  # the first fits even where batch and tokens are mixed up
+        text, image = normal(rng, batch, words, 6).float(), normal(rng, batch, patches, 6).float()
+        new_text, new_image = block(text, image)
+        for what, found, tokens in (("new text", new_text, text), ("new image", new_image, image)):
+            cause = "the gates start at 0, and the input plus tanh(0) times anything finite is the input"
+            if isinstance(found, Tensor) and found.isnan().any():
+                cause = "NaN times a closed gate is NaN. In `key_padding_mask`, True means hidden: is every key hidden?"
+            assert_close(found, tokens, what=f"{what} with closed gates", cause=cause)
     for zero_init, value in ((True, 0.0), (False, 0.5)):
         _, _, gates = student.run(describe, "BidirectionalCrossAttention", (6, 2, zero_init))
         assert_equal(gates, [value, value], what=f"list of the gates with zero_init={zero_init}")
@@ -184,12 +193,14 @@ def test_closed_gates(student, rng):
     parameters = random_parameters(rng, classifier_shapes(6))
     parameters["block.gate_text"] = parameters["block.gate_image"] = torch.zeros((), dtype=torch.float64)
     text, image = normal(rng, 2, 4, TEXT_DIM), normal(rng, 2, 5, IMAGE_DIM)
-    mask = torch.tensor([[True, True, True, True], [True, True, False, False]])
-    logits = student.run(run_module, "AttentionFusion", sizes, parameters, text, image, {"text_mask": mask})
-    expected = torch.stack([classify_sample(parameters, 2, text[0], image[0])])
-    expected = torch.cat([expected, classify_sample(parameters, 2, text[1, :2], image[1])[None]])
-    cause = "project, mean over the valid tokens, text and image side by side, norm, head"
-    assert_close(logits, expected, what="logits with closed gates", cause=cause)
+    model = student.run(module_with_given_weights, "AttentionFusion", sizes, parameters)
+    expected = torch.stack([classify_sample(parameters, 2, text[b], image[b]) for b in range(2)])
+    cause = "project, mean over the tokens, the text's mean before the image's, norm, head"
+    assert_close(model(text, image), expected, what="logit tensor with closed gates, without masks", cause=cause)
+    mask = torch.tensor([[True, True, True, False], [True, True, False, False]])
+    expected = torch.stack([classify_sample(parameters, 2, text[b, mask[b]], image[b]) for b in range(2)])
+    cause = "the mean is the sum of the valid tokens, divided by their number"
+    assert_close(model(text, image, text_mask=mask), expected, what="logit tensor with closed gates", cause=cause)
 
 
 @points(1)
@@ -204,7 +215,8 @@ def test_parts(student):
         for path, shape in shapes.items():
             if path not in found:
                 raise AssertionError(f"{name} has no parameter {path}; it has {', '.join(sorted(found)) or 'none'}.")
-            assert_equal(found[path], list(shape), what=f"shape of {path} in {name}")
+            if tuple(found[path]) != shape:
+                raise AssertionError(f"{path} in {name} has shape {tuple(found[path])}; it should be {shape}.")
         assert_equal(
             tensors,
             len(found),
@@ -214,27 +226,62 @@ def test_parts(student):
 
 
 @points(2)
-@catches("gate-without-tanh", "sequential", "no-residual", "self-attention", "context-not-normalised")
+@catches(
+    "gate-without-tanh",
+    "no-residual",
+    "sequential",
+    "self-attention",
+    "context-not-normalised",
+    "hidden-without-masks",
+    "pooled-context",
+)
 def test_two_directions(student, rng):
     """Each modality adds what it read from the other, through its own gate; both read the inputs as they came."""
-    for heads, dim, batch, words, patches in ((2, 6, 3, 4, 5), (1, 4, 2, 3, 2), (4, 8, 1, 2, 6)):
+    several = "every query, normalised like the keys, has weights of its own for all tokens of the other modality"
+    steps = (  # from the outside in: the gates, what is read from a single token, the weights of several
+        (
+            False,
+            2,
+            6,
+            3,
+            4,
+            5,
+            "here all that is read is the output bias; the input plus tanh(its own gate) times that",
+        ),
+        (
+            True,
+            2,
+            6,
+            3,
+            1,
+            1,
+            "a single token has weight 1; it is read as it came in, normalised by its modality's norm",
+        ),
+        (True, 2, 6, 3, 4, 5, several),
+        (True, 1, 4, 2, 3, 2, several),
+        (True, 4, 8, 1, 2, 6, several),
+    )
+    for reading, heads, dim, batch, words, patches, step_cause in steps:
         parameters = random_parameters(rng, block_shapes(dim))
+        for direction in ("text_from_image", "image_from_text"):
+            parameters[f"{direction}.out_proj.weight"] *= reading
         text, image = normal(rng, batch, words, dim), normal(rng, batch, patches, dim)
-        new_text, new_image = student.run(
-            run_module, "BidirectionalCrossAttention", (dim, heads), parameters, text, image, {}
-        )
-        case = f"dim {dim}, {heads} heads, {words} words, {patches} patches, gates open"
+        block = student.run(module_with_given_weights, "BidirectionalCrossAttention", (dim, heads), parameters)
+        new_text, new_image = block(text, image)
+        case = f"dim {dim}, {heads} head{'s' * (heads > 1)}, gates open"
         assert_shape(new_text, (batch, words, dim), what=f"new text ({case})")
         assert_shape(new_image, (batch, patches, dim), what=f"new image ({case})")
         assert_dtype(new_text, "float64", what=f"new text of a float64 module ({case})")
-        cause = (
-            "input + tanh(gate) times attention; queries, keys and values come from normalised tokens, and neither "
-            "direction sees the result of the other"
-        )
-        for b in range(batch):
-            expected_text, expected_image = fuse_sample(parameters, heads, text[b], image[b])
-            assert_close(new_text[b], expected_text, what=f"new text of sample {b} ({case})", cause=cause)
-            assert_close(new_image[b], expected_image, what=f"new image of sample {b} ({case})", cause=cause)
+        fused = [fuse_sample(parameters, heads, text[b], image[b]) for b in range(batch)]
+        for what, found, tokens, expected, direction, gate in (
+            ("new text", new_text, text, [pair[0] for pair in fused], "text_from_image", "gate_text"),
+            ("new image", new_image, image, [pair[1] for pair in fused], "image_from_text", "gate_image"),
+        ):
+            cause = step_cause
+            if all_hidden(found, tokens, parameters[gate].tanh() * parameters[f"{direction}.out_proj.bias"]):
+                cause = "nothing is read at all: in `key_padding_mask`, True means hidden. Is every key hidden?"
+            for b in range(batch):
+                assert_close(found[b], expected[b], what=f"{what} of sample {b} ({case})", cause=cause)
 
 
 @points(1)
@@ -242,29 +289,30 @@ def test_two_directions(student, rng):
 def test_padding_in_the_block(student, rng):
     """Padding gives the valid tokens the same result as leaving it out, in both directions."""
     parameters = random_parameters(rng, block_shapes(6))
+    block = student.run(module_with_given_weights, "BidirectionalCrossAttention", (6, 3), parameters)
     text, image = normal(rng, 3, 4, 6), normal(rng, 3, 7, 6)
-    text_mask, image_mask = random_mask(rng, [1, 4, 3], 4), random_mask(rng, [5, 2, 7], 7)
-    text[~text_mask] *= 1e4
-    image[~image_mask] *= 1e4
     cause = "True in a mask means valid; each direction needs the mask of the modality that is read"
-    for masks in ({"text_mask": text_mask, "image_mask": image_mask}, {"image_mask": image_mask}):
-        new_text, new_image = student.run(
-            run_module, "BidirectionalCrossAttention", (6, 3), parameters, text, image, masks
-        )
-        words = masks.get("text_mask", torch.ones_like(text_mask))
+    tolerance = {"rtol": 1e-8, "atol": 1e-9}
+    for names, words, patches in (  # the samples without padding come last
+        (("image_mask",), [4, 4, 4], [5, 2, 4]),
+        (("text_mask",), [1, 3, 2], [7, 7, 7]),
+        (("text_mask", "image_mask"), [1, 4, 3], [5, 2, 7]),
+    ):
+        kept = {"text_mask": random_mask(rng, words, 4), "image_mask": random_mask(rng, patches, 7)}
+        sent = {"text_mask": text.clone(), "image_mask": image.clone()}
+        for name, tokens in sent.items():
+            tokens[~kept[name]] *= 1e4
+        new_text, new_image = block(*sent.values(), **{name: kept[name] for name in names})
+        assert_shape(new_text, (3, 4, 6), what="new text")
+        assert_shape(new_image, (3, 7, 6), what="new image")
         for b in range(3):
-            seen = image_mask[b]
-            expected_text, expected_image = fuse_sample(parameters, 3, text[b, words[b]], image[b, seen])
-            case = f"{int(words[b].sum())} of 4 words and {int(seen.sum())} of 7 patches valid"
-            assert_shape(new_text, (3, 4, 6), what="new text")
-            assert_shape(new_image, (3, 7, 6), what="new image")
-            tolerance = {"rtol": 1e-8, "atol": 1e-9}
-            found = new_text[b, words[b]]
-            assert_close(found, expected_text, what=f"new text of the valid words ({case})", cause=cause, **tolerance)
-            found = new_image[b, seen]
-            assert_close(
-                found, expected_image, what=f"new image of the valid patches ({case})", cause=cause, **tolerance
-            )
+            seen_words, seen_patches = kept["text_mask"][b], kept["image_mask"][b]
+            expected_text, expected_image = fuse_sample(parameters, 3, text[b, seen_words], image[b, seen_patches])
+            case = f"{words[b]} of 4 words and {patches[b]} of 7 patches valid"
+            what = f"new text of the valid words ({case})"
+            assert_close(new_text[b, seen_words], expected_text, what=what, cause=cause, **tolerance)
+            what = f"new image of the valid patches ({case})"
+            assert_close(new_image[b, seen_patches], expected_image, what=what, cause=cause, **tolerance)
 
 
 @points(1)
@@ -274,13 +322,13 @@ def test_nothing_to_attend_to(student, rng):
     parameters = random_parameters(rng, block_shapes(6))
     text, image = normal(rng, 3, 4, 6), normal(rng, 3, 5, 6)
     text_mask, image_mask = random_mask(rng, [0, 4, 2], 4), random_mask(rng, [5, 0, 3], 5)
-    masks = {"text_mask": text_mask, "image_mask": image_mask}
-    new_text, new_image = student.run(run_module, "BidirectionalCrossAttention", (6, 2), parameters, text, image, masks)
+    block = student.run(module_with_given_weights, "BidirectionalCrossAttention", (6, 2), parameters)
+    new_text, new_image = block(text, image, text_mask=text_mask, image_mask=image_mask)
     cause = "with nothing to attend to, the whole attention term is 0, the bias of out_proj included"
     assert_close(new_image[0], image[0], rtol=0, atol=0, what="new image of a sample without words", cause=cause)
     assert_close(new_text[1], text[1], rtol=0, atol=0, what="new text of a sample without patches", cause=cause)
     expected_text, expected_image = fuse_sample(parameters, 2, text[2, text_mask[2]], image[2, image_mask[2]])
-    cause = "one sample must not influence another one of the same batch"
+    cause = "a sample with words and patches is treated as if it were alone in the batch"
     assert_close(new_text[2, text_mask[2]], expected_text, what="new text of the complete sample", cause=cause)
     assert_close(new_image[2, image_mask[2]], expected_image, what="new image of the complete sample", cause=cause)
 
@@ -292,18 +340,22 @@ def test_classifier(student, rng):
     sizes = (TEXT_DIM, IMAGE_DIM, 6, 2, CLASSES)
     parameters = random_parameters(rng, classifier_shapes(6))
     text, image = normal(rng, 4, 3, TEXT_DIM), normal(rng, 4, 4, IMAGE_DIM)
+    model = student.run(module_with_given_weights, "AttentionFusion", sizes, parameters)
+    expected = torch.stack([classify_sample(parameters, 2, text[b], image[b]) for b in range(4)])
+    assert_close(
+        model(text, image), expected, what="logit tensor without masks", cause="the means are of the new tokens"
+    )
     for words, patches in (([3, 1, 2, 2], [2, 4, 1, 3]), ([0, 3, 0, 2], [4, 0, 0, 1])):
         masks = {"text_mask": random_mask(rng, words, 3), "image_mask": random_mask(rng, patches, 4)}
-        logits = student.run(run_module, "AttentionFusion", sizes, parameters, text, image, masks)
-        assert_shape(logits, (4, CLASSES), what="logits")
+        logits = model(text, image, **masks)
+        assert_shape(logits, (4, CLASSES), what="logit tensor")
         for b in range(4):
             kept = text[b, masks["text_mask"][b]], image[b, masks["image_mask"][b]]
             what = f"row of logits for {words[b]} of 3 words and {patches[b]} of 4 patches"
-            cause = "mean over valid tokens only (0 for none), text before image, then norm and head"
+            cause = (
+                "only valid tokens are read and averaged" if words[b] and patches[b] else "the mean of no tokens is 0"
+            )
             assert_close(logits[b], classify_sample(parameters, 2, *kept), what=what, cause=cause)
-    logits = student.run(run_module, "AttentionFusion", sizes, parameters, text, image, {})
-    expected = torch.stack([classify_sample(parameters, 2, text[b], image[b]) for b in range(4)])
-    assert_close(logits, expected, what="logits without masks")
 
 
 @points(1)
@@ -320,7 +372,7 @@ def test_gradients(student, rng):
         ("samples without words or patches, gates open", parameters, empty),
         ("no masks, gates closed", closed, {}),
     ):
-        found = student.run(differentiate, "AttentionFusion", sizes, given, text, image, masks, direction)
+        found = student.run(gradients, "AttentionFusion", sizes, text, image, masks, direction, given)
         leaves = {**given, "text": text, "image": image}
         leaves = {path: value.clone().requires_grad_() for path, value in leaves.items()}
         total = torch.zeros((), dtype=torch.float64)
@@ -330,13 +382,15 @@ def test_gradients(student, rng):
             logits = classify_sample(leaves, 2, leaves["text"][b, words], leaves["image"][b, patches])
             total = total + (logits * direction[b]).sum()
         expected = torch.autograd.grad(total, list(leaves.values()))
-        cause = "something is cut off from autograd"
-        if masks:
-            cause = "NaN in the forward pass survives in the gradient, even if the result is repaired afterwards"
         for (path, gradient), wanted in zip(found.items(), expected, strict=True):
             what = f"gradient of {path} ({case})"
             if gradient is None:
                 raise AssertionError(f"The {what} is missing: it has no part in the logits.")
+            cause = ""
+            if gradient.isnan().any():
+                cause = "NaN in the forward pass survives in the gradient, even if the result is repaired afterwards"
+            elif not gradient.any():
+                cause = "something on the way to it is cut off from autograd, or always multiplied by 0"
             assert_close(gradient, wanted, rtol=1e-8, atol=1e-10, what=what, cause=cause)
 
 

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from grader.checking import (
+    assert_claims,
     assert_close,
     assert_dtype,
-    assert_equal,
     assert_shape,
     assert_unchanged,
     catches,
@@ -29,6 +29,12 @@ CLAIMS = {
     "effect_can_vanish": True,
 }
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
+
+# likely causes
+INVERSE = "the number of all samples, divided by the number of classes and by the class's own samples"
+WEIGHTED_MEAN = "weight times loss above the fraction bar, the same weights below it; each weight is that of the target"
+LEFT_OUT = "a sample whose target equals ignore_index, whichever number that is, counts neither above nor below"
+SHARED = "the weights of one class's samples add up to 1 / (number of classes that occur)"
 
 
 def inverse_weights(counts):
@@ -56,8 +62,24 @@ def weighted_loss(logits, targets, weights, ignore_index=-100):
 # ---------------------------------------------------------------- what runs in the student's process
 
 
-def draw(student, labels, num_samples, seeds):
-    """The draws for each seed, and whether the global generators are where they were."""
+# What is drawn differs with the way of drawing; what comes back here are facts that do not, in coarse numbers.
+
+
+def kinds_of_draws(student, labels, numbers, seed):
+    """Dtype and shape of what is drawn for each number of samples, and whether all are positions in `labels`."""
+    import numpy as np
+
+    kinds = []
+    for number in numbers:
+        drawn = student.balanced_indices(labels, number, np.random.default_rng(seed))
+        dtype = str(getattr(drawn, "dtype", type(drawn).__name__))
+        inside = dtype.startswith("int") and all(0 <= position < len(labels) for position in np.ravel(drawn).tolist())
+        kinds.append((dtype, np.shape(drawn), inside))
+    return kinds
+
+
+def randomness_of_draws(student, labels, seed):
+    """What decides about the draws: equal generators, other generators, global ones; and whether samples repeat."""
     import random
 
     import numpy as np
@@ -66,9 +88,47 @@ def draw(student, labels, num_samples, seeds):
         name, keys, *rest = np.random.get_state()
         return name, keys.tolist(), rest, random.getstate()
 
+    def drawn(number, seed):
+        return np.asarray(student.balanced_indices(labels, number, np.random.default_rng(seed))).tolist()
+
     before = state()
-    drawn = [student.balanced_indices(labels, num_samples, np.random.default_rng(seed)) for seed in seeds]
-    return drawn, state() == before
+    first, again, other = drawn(200, seed), drawn(200, seed), drawn(200, seed + 1)
+    untouched = state() == before
+    passes = [drawn(len(labels), seed + k) for k in range(8)]
+    return {
+        "equal generators, equal draws": first == again,
+        "other generator, other draws": first != other,
+        "global generators untouched": untouched,
+        "samples repeat": any(len(set(positions)) < len(positions) for positions in passes),
+    }
+
+
+def shares_of_draws(student, labels, number, parts, seed):
+    """How often each position is drawn, as a whole number of `parts`-ths of all draws."""
+    import numpy as np
+
+    drawn = student.balanced_indices(labels, number, np.random.default_rng(seed))
+    return [round(parts * count / number) for count in np.bincount(drawn, minlength=len(labels)).tolist()]
+
+
+def neighbours_of_draws(student, labels, number, times, parts, seed):
+    """How often two samples are of one class, in whole `parts`-ths: neighbours in one call, and any two of short calls.
+
+    A short call draws as many samples as there are classes.
+    """
+    from itertools import combinations, pairwise
+
+    import numpy as np
+
+    def share(pairs):
+        return round(parts * sum(labels[i] == labels[j] for i, j in pairs) / len(pairs))
+
+    long = student.balanced_indices(labels, number, np.random.default_rng(seed)).tolist()
+    pairs = []
+    for k in range(times):
+        short = student.balanced_indices(labels, len(set(labels)), np.random.default_rng(seed + k)).tolist()
+        pairs += combinations(short, 2)
+    return {"neighbours": share(list(pairwise(long))), "short calls": share(pairs)}
 
 
 def arguments_after_the_calls(student, counts, logits, targets, weights, labels):
@@ -82,50 +142,59 @@ def arguments_after_the_calls(student, counts, logits, targets, weights, labels)
     return counts, logits, targets, weights, labels
 
 
+def assert_kinds(student, labels, numbers, seed):
+    """Shape, dtype and range of the indices, for each number of samples to draw."""
+    for number, kind in zip(numbers, student.run(kinds_of_draws, labels, numbers, seed), strict=True):
+        dtype, shape, inside = kind
+        what = f"The result of balanced_indices({labels}, {number}, rng)"
+        if tuple(shape) != (number,):
+            raise AssertionError(f"{what} has shape {tuple(shape)}; it should be ({number},).")
+        if dtype != "int64":
+            raise AssertionError(f"{what} is {dtype}; it should be an array of int64.")
+        if not inside:
+            raise AssertionError(f"{what} holds numbers that are no positions, which go from 0 to {len(labels) - 1}.")
+
+
 @points(1)
 @visible
 def test_worked_example(student):
     """The small examples in the notebook come out right."""
     loose = {"rtol": 1e-5, "atol": 1e-8}  # np.allclose in the notebook
     expected = [5 / 8, 5 / 2]
-    assert_close(student.class_weights([8, 2], "inverse"), expected, **loose, what="result of inverse weighting")
+    weights = student.class_weights([8, 2], "inverse")
+    assert_close(weights, expected, **loose, what="result of inverse weighting", cause=INVERSE)
     expected = [128 / 149, 170 / 149]
     weights = student.class_weights([8, 2], "effective", beta=0.5)
-    assert_close(weights, expected, **loose, what="result of effective-number weighting")
-    logits = np.log([[0.5, 0.5], [0.2, 0.8], [0.9, 0.1]])
+    cause = "the rarer class weighs more, and the weights sum to 2"
+    assert_close(weights, expected, **loose, what="result of effective-number weighting", cause=cause)
+    logits = np.log([[0.5, 0.5], [0.2, 0.8], [0.75, 0.25]])
+    loss = student.weighted_cross_entropy(logits, [0, 1, 0], [1, 4])
+    expected = (math.log(2) + 4 * math.log(1.25) + math.log(4 / 3)) / 6
+    assert_close(loss, expected, **loose, what="weighted loss", cause=WEIGHTED_MEAN)
     loss = student.weighted_cross_entropy(logits, [0, 1, -100], [1, 4])
-    assert_close(loss, (math.log(2) + 4 * math.log(1.25)) / 5, **loose, what="weighted loss")
+    expected = (math.log(2) + 4 * math.log(1.25)) / 5
+    assert_close(loss, expected, **loose, what="weighted loss with an ignored target", cause=LEFT_OUT)
     weights = student.sample_weights([7, 7, 3, 7])
-    assert_close(weights, [1 / 6, 1 / 6, 1 / 2, 1 / 6], **loose, what="result of sample_weights([7, 7, 3, 7])")
-    (drawn,), _ = student.run(draw, [7, 7, 3, 7], 10, [0])
-    assert_shape(drawn, (10,), what="array of drawn indices")
-    assert_dtype(drawn, np.int64, what="array of drawn indices")
-    if not set(drawn.tolist()) <= {0, 1, 2, 3}:
-        raise AssertionError(
-            f"balanced_indices([7, 7, 3, 7], 10, rng) drew {drawn.tolist()}, expected positions 0 to 3"
-        )
+    expected = [1 / 6, 1 / 6, 1 / 2, 1 / 6]
+    assert_close(weights, expected, **loose, what="result of sample_weights([7, 7, 3, 7])", cause=SHARED)
+    assert_kinds(student, [7, 7, 3, 7], [10], 0)
 
 
 @points(3)
 @catches("claims-as-published", "samplers-misjudged")
 def test_claims(student):
     """All eight claims are judged rightly."""
-    claims = student.claims
-    if not isinstance(claims, dict):
-        raise AssertionError(f"claims is {type(claims).__name__}, expected a dict")
-    right = sum(
-        isinstance(claims.get(name), (bool, np.bool_)) and bool(claims[name]) == truth for name, truth in CLAIMS.items()
-    )
-    if right != len(CLAIMS):
-        raise AssertionError(f"{right} of {len(CLAIMS)} claims are right; each must be True or False")
+    assert_claims(student.claims, CLAIMS)
 
 
 @points(1)
 @catches(
     "proportional-to-counts",
+    "effective-number-not-inverted",
     "power-without-complement",
     "effective-not-rescaled",
     "inverse-not-rescaled",
+    "inverse-without-the-classes",
     "counts-in-eight-bits",
 )
 @given(
@@ -143,8 +212,7 @@ def test_class_weights_follow_the_two_formulas(student, counts, beta):
         what = f"result of class_weights({counts}, 'inverse') with {name}"
         assert_shape(weights, (len(counts),), what=what)
         assert_dtype(weights, np.float64, what=what)
-        cause = "number of all samples, divided by the number of classes and by the class's own samples"
-        assert_close(weights, inverse_weights(counts), **CLOSE, what=what, cause=cause)
+        assert_close(weights, inverse_weights(counts), **CLOSE, what=what, cause=INVERSE)
     for name, keywords, value in (("", {}, 0.999), (f", beta={beta}", {"beta": beta}, beta)):
         weights = student.class_weights(counts, "effective", **keywords)
         what = f"result of class_weights({counts}, 'effective'{name})"
@@ -155,7 +223,7 @@ def test_class_weights_follow_the_two_formulas(student, counts, beta):
 
 
 @points(1)
-@catches("divided-by-batch-size", "ignored-in-the-denominator", "weights-dropped")
+@catches("divided-by-batch-size", "ignored-in-the-denominator", "weights-dropped", "ignore-index-fixed")
 def test_the_loss_is_a_mean_weighted_by_the_targets(student, rng):
     """The loss is the mean of the losses of the samples that count, weighted by their targets' weights."""
     n_samples, n_classes = 7, 4
@@ -165,21 +233,25 @@ def test_the_loss_is_a_mean_weighted_by_the_targets(student, rng):
     plain = dict(logits=logits, targets=targets, weights=weights)
     ignored = np.array([0, 3, -100, 1, -100, 0, 3])
     cases = [
-        ("all samples count", plain, {}),
-        ("lists", {name: value.tolist() for name, value in plain.items()}, {}),
-        ("all weights tripled", plain | {"weights": 3 * weights}, {}),
-        ("equal weights of 1", plain | {"weights": np.ones(n_classes)}, {}),
-        ("a class of weight 0", plain | {"weights": np.array([weights[0], 0.0, *weights[2:]])}, {}),
-        ("float32 logits, int32 targets", plain | {"logits": logits.astype("f4"), "targets": targets.astype("i4")}, {}),
-        ("two targets are -100", plain | {"targets": ignored}, {}),
-        ("ignore_index=1", plain, {"ignore_index": 1}),
-        ("ignore_index=9", plain | {"targets": np.array([0, 9, 1, 1, 9, 9, 3])}, {"ignore_index": 9}),
+        ("all samples count", plain, {}, WEIGHTED_MEAN),
+        ("lists", {name: value.tolist() for name, value in plain.items()}, {}, WEIGHTED_MEAN),
+        ("all weights tripled", plain | {"weights": 3 * weights}, {}, WEIGHTED_MEAN),
+        ("equal weights of 1", plain | {"weights": np.ones(n_classes)}, {}, WEIGHTED_MEAN),
+        ("a class of weight 0", plain | {"weights": np.array([weights[0], 0.0, *weights[2:]])}, {}, WEIGHTED_MEAN),
+        (
+            "float32 logits, int32 targets",
+            plain | {"logits": logits.astype("f4"), "targets": targets.astype("i4")},
+            {},
+            WEIGHTED_MEAN,
+        ),
+        ("two targets are -100", plain | {"targets": ignored}, {}, LEFT_OUT),
+        ("ignore_index=1", plain, {"ignore_index": 1}, LEFT_OUT),
+        ("ignore_index=9", plain | {"targets": np.array([0, 9, 1, 1, 9, 9, 3])}, {"ignore_index": 9}, LEFT_OUT),
     ]
-    for name, arguments, keywords in cases:
+    for name, arguments, keywords, cause in cases:
         loss = student.weighted_cross_entropy(*arguments.values(), **keywords)
         rows = np.asarray(arguments["logits"], dtype=np.float64).tolist()
         expected = weighted_loss(rows, list(arguments["targets"]), list(arguments["weights"]), **keywords)
-        cause = "the same samples must count above and below the fraction bar, each with the weight of its target"
         assert_close(loss, expected, **CLOSE, what=f"weighted loss ({name})", cause=cause)
 
 
@@ -202,7 +274,7 @@ def test_logits_of_ten_thousand_stay_finite(student, rng):
 
 
 @points(1)
-@catches("proportional-to-frequency", "classes-from-zero-on")
+@catches("proportional-to-frequency", "share-of-the-class-for-each-sample", "classes-from-zero-on")
 def test_every_class_has_the_same_total_weight(student, rng):
     """Each class that occurs has the same total weight, shared equally by its samples, whatever the labels are."""
     names = ["a cat on a mat", "a dog", "b", ""]
@@ -222,46 +294,61 @@ def test_every_class_has_the_same_total_weight(student, rng):
             assert_dtype(weights, np.float64, what=what)
             share = 1 / len(set(labels))
             expected = np.array([share / labels.count(label) for label in labels])
-            cause = "the weights of one class's samples add up to 1 / (number of classes that occur)"
-            assert_close(weights, expected, **CLOSE, what=what, cause=cause)
+            assert_close(weights, expected, **CLOSE, what=what, cause=SHARED)
 
 
 @points(1)
-@catches("one-weight-for-each-class", "without-replacement", "numpy-global-generator", "generator-ignored")
-def test_draws_are_balanced_and_come_from_the_given_generator(student, rng, seed):
-    """Classes are drawn equally often, samples with replacement, and all randomness comes from the generator."""
-    labels = [30] * 12 + [10] * 5 + [20] * 2
+@catches(
+    "one-weight-for-each-class",
+    "without-replacement",
+    "numpy-global-generator",
+    "generator-ignored",
+    "generator-of-its-own",
+    "equal-counts-shuffled",
+    "classes-in-turn",
+    "draws-sorted",
+)
+def test_draws_are_balanced_independent_and_come_from_the_given_generator(student, rng, seed):
+    """Classes are drawn equally often, samples independently, with replacement, and only by the generator passed in."""
+    labels = [30] * 4 + [10] + [20] * 2
     labels = [labels[i] for i in rng.permutation(len(labels))]
-    number, seeds = 6000, [seed, seed, seed + 1]
-    (first, again, other), untouched = student.run(draw, labels, number, seeds)
-    for drawn in (first, again, other):
-        assert_shape(drawn, (number,), what="array of drawn indices")
-        assert_dtype(drawn, np.int64, what="array of drawn indices")
-    if first.min() < 0 or first.max() >= len(labels):
-        raise AssertionError(
-            f"The drawn indices go from {first.min()} to {first.max()}, expected 0 to {len(labels) - 1}"
-        )
-    cause = "all randomness must come from the generator that is passed in"
-    assert_equal(again, first, what="second draw with an equal generator", cause=cause)
-    if np.array_equal(first, other):
-        raise AssertionError(
-            "Two generators with different seeds gave the same 6000 draws; the generator has no effect"
-        )
-    if not untouched:
-        raise AssertionError("A global random generator was used; only the generator that is passed in may be")
-    found = np.bincount(first, minlength=len(labels)) / number
-    expected = [1 / 3 / labels.count(label) for label in labels]
-    for position, (share, wanted) in enumerate(zip(found, expected, strict=True)):
-        if abs(share - wanted) > 7 * math.sqrt(wanted * (1 - wanted) / number):  # 7 standard deviations
+    assert_kinds(student, labels, [8000, 1], seed)
+
+    facts = student.run(randomness_of_draws, labels, seed)
+    complaints = {
+        "global generators untouched": "A global random generator was used; only the one that is passed in may be",
+        "equal generators, equal draws": "Two equal generators gave different draws; all randomness must come from rng",
+        "other generator, other draws": "Generators with different seeds gave the same 200 draws; rng has no effect",
+        "samples repeat": f"{len(labels)} draws from {len(labels)} samples never repeated one; draw with replacement",
+    }
+    for fact, complaint in complaints.items():
+        if facts[fact] is not True:
+            raise AssertionError(f"{complaint}.")
+
+    number, parts = 8000, 12  # half a part is more than 7 standard deviations of the share of a class
+    shares = student.run(shares_of_draws, labels, number, parts, seed)
+    uniform = "; all samples are drawn equally often, whatever their class" if len(set(shares)) == 1 else ""
+    for position, (share, label) in enumerate(zip(shares, labels, strict=True)):
+        wanted = parts // (len(set(labels)) * labels.count(label))
+        if share != wanted:
             raise AssertionError(
-                f"Sample {position} was drawn in {share:.1%} of {number} draws, expected about {wanted:.1%}: its class "
-                f"has a third of the draws, shared by {labels.count(labels[position])} samples"
+                f"Sample {position} of the labels {labels} was drawn in about {share}/{parts} of {number} draws, "
+                f"expected about {wanted}/{parts}: its class has a third of the draws and {labels.count(label)} of the "
+                f"samples{uniform}."
             )
-    (one,), _ = student.run(draw, labels, 1, [seed])
-    assert_shape(one, (1,), what="array of one drawn index")
-    (few,), _ = student.run(draw, labels, len(labels), [seed])
-    if len(set(few.tolist())) == len(few):
-        raise AssertionError(f"{len(few)} draws from {len(labels)} samples never repeated one; draw with replacement")
+
+    number, times, parts = 2000, 200, 3  # half a part is more than 8 standard deviations
+    together = student.run(neighbours_of_draws, labels, number, times, parts, seed)
+    where = {
+        "neighbours": f"neighbours in one call of {number} draws",
+        "short calls": f"pairs of samples within {times} calls of {parts} draws each",
+    }
+    for name, description in where.items():
+        if together[name] != 1:
+            raise AssertionError(
+                f"Of the {description}, about {together[name]}/{parts} are of one class, expected about 1/{parts} with "
+                f"{parts} classes: the draws depend on each other."
+            )
 
 
 @points(1)
@@ -312,7 +399,7 @@ def test_bad_input_is_refused(student, rng):
         student.sample_weights(np.array([[0, 1], [1, 1]]))
     for labels, number in (([0, 1, 1], 0), ([0, 1, 1], -2), ([], 3)):
         with raises(ValueError, what=f"balanced_indices({labels}, {number}, rng)"):
-            student.run(draw, labels, number, [0])
+            student.run(kinds_of_draws, labels, [number], 0)
 
     before = [np.array([3, 1, 2]), logits, np.array([0, -100, 1, 2]), np.array(weights), np.array([5, 2, 2])]
     after = student.run(arguments_after_the_calls, *[value.copy() for value in before])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from grader.checking import (
+    assert_claims,
     assert_close,
     assert_dtype,
     assert_equal,
@@ -48,7 +49,10 @@ def describe(student, n_terms):
 
 
 def evaluate(student, log_var, losses, container):
-    """Total and weights, with the losses as they are (a tensor) or in a list or tuple of scalars."""
+    """Total and weights, with the losses as they are (a tensor) or in a list or tuple of scalars.
+
+    The weights are asked for three times: with log_var as it is at first, then as given, and once more.
+    """
     import torch
 
     module = student.UncertaintyWeighting(len(log_var)).to(log_var.dtype)
@@ -56,7 +60,8 @@ def evaluate(student, log_var, losses, container):
     with torch.no_grad():
         module.log_var.copy_(log_var)
     given = losses if container == "tensor" else {"list": list, "tuple": tuple}[container](losses.unbind())
-    return module(given).detach(), before, module.weights()
+    weights = module.weights()
+    return module(given).detach(), before, weights, module.weights()
 
 
 def differentiate(student, log_var, model_weight, inputs, container):
@@ -105,26 +110,24 @@ def doubles(values: list[float] | np.ndarray) -> Tensor:
 def test_first_totals(student):
     """With log_var 0 the total is half the sum; with the best log_var every weighted term is 1."""
     losses = torch.tensor([8.0, 0.25])
-    total, weights, _ = student.run(evaluate, torch.zeros(2), losses, "tensor")
-    assert_close(total, torch.tensor(4.125), what="total of the losses 8 and 0.25 with log_var 0")
+    first, weights, _, _ = student.run(evaluate, torch.zeros(2), losses, "tensor")
+    best, _, best_weights, _ = student.run(evaluate, losses.log(), losses, "tensor")
+    assert_close(first, torch.tensor(4.125), what="total of the losses 8 and 0.25 with log_var 0")
     assert_close(weights, torch.ones(2), what="weight tensor with log_var 0")
-    total, _, weights = student.run(evaluate, losses.log(), losses, "tensor")
     expected = torch.tensor((2 + math.log(8) + math.log(0.25)) / 2)
-    assert_close(total, expected, what="total of the losses 8 and 0.25 with log_var = their logarithms")
-    assert_close(weights * losses, torch.ones(2), what="product of weights and losses there")
+    assert_close(best, expected, what="total of the losses 8 and 0.25 with log_var = their logarithms")
+    assert_close(best_weights * losses, torch.ones(2), what="product of weights and losses there")
 
 
 @points(3)
 @catches("published-claims")
 def test_claims(student):
     """All eight claims are judged rightly."""
-    claims = student.claims
-    right = sum(claims.get(name) is truth for name, truth in CLAIMS.items()) if isinstance(claims, dict) else 0
-    assert_equal(right, len(CLAIMS), what="number of claims judged rightly")
+    assert_claims(student.claims, CLAIMS)
 
 
 @points(1)
-@catches("not-a-parameter", "weights-once", "weights-in-the-graph")
+@catches("not-a-parameter", "weights-once", "weights-in-the-graph", "weights-overwrite-the-parameter")
 def test_parameter_and_weights(student, rng):
     """log_var is the only parameter, zeros at first; weights() is exp(-log_var) of the moment, detached."""
     for n_terms in (1, 4):
@@ -136,17 +139,28 @@ def test_parameter_and_weights(student, rng):
         assert_equal(log_var, torch.zeros(n_terms), what=f"log_var of UncertaintyWeighting({n_terms}) at first")
     for dtype in (torch.float32, torch.float64):
         log_var = doubles(rng.uniform(-2, 2, 3)).to(dtype)
-        _, at_first, weights = student.run(evaluate, log_var, torch.ones(3, dtype=dtype), "tensor")
+        _, at_first, weights, again = student.run(evaluate, log_var, torch.ones(3, dtype=dtype), "tensor")
         assert_close(at_first, torch.ones(3, dtype=dtype), what="weight tensor with log_var 0")
         what = f"weight tensor with log_var {[round(s, 3) for s in log_var.tolist()]}"
         expected = torch.tensor([1 / math.exp(s) for s in log_var.tolist()], dtype=dtype)
         assert_close(weights, expected, what=what, cause="the weight is exp(-log_var), worked out at each call")
         assert_dtype(weights, str(dtype).removeprefix("torch."), what=what)
+        assert_close(again, expected, what=f"second {what}", cause="asking for the weights changed log_var")
         assert_equal(weights.requires_grad, False, what='answer to "does the result of weights() require a gradient?"')
 
 
 @points(1)
-@catches("exp-of-plus-s", "softmax-weights", "weights-follow-the-loss", "s-not-halved")
+@catches(
+    "half-forgotten",
+    "mean-over-terms",
+    "log-sigma",
+    "exp-of-plus-s",
+    "exp-of-plus-s-throughout",
+    "softmax-weights",
+    "weights-follow-the-loss",
+    "s-not-halved",
+    "log-var-clamped",
+)
 def test_total(student, rng):
     """The total is the sum of ½(exp(−s)·L + s), from a tensor, a list or a tuple of losses."""
     cases = [(3, "tensor"), (4, "list"), (2, "tuple"), (1, "list"), (5, "tensor")]
@@ -154,16 +168,16 @@ def test_total(student, rng):
         for dtype in (torch.float32, torch.float64):
             log_var = doubles(rng.uniform(0.3, 2, n_terms) * rng.choice([-1, 1], n_terms)).to(dtype)
             losses = doubles(rng.uniform(0.2, 6, n_terms)).to(dtype)
-            total, _, _ = student.run(evaluate, log_var, losses, container)
+            total, _, _, _ = student.run(evaluate, log_var, losses, container)
             what = f"total of {n_terms} losses in a {container} of {dtype}"
             assert_shape(total, (), what=what)
             expected = torch.tensor(expected_total(log_var, losses), dtype=dtype)
             assert_close(total, expected, what=what, cause="each term is half of exp(-s) times its loss, plus s")
             assert_dtype(total, str(dtype).removeprefix("torch."), what=what)
-    log_var, losses = doubles([0.7, -1.2, 0.4]), doubles([0.0, 0.0, 1e12])
-    total, _, _ = student.run(evaluate, log_var, losses, "tensor")
-    what = "total of the losses 0, 0 and 1e12"
-    assert_close(total, doubles(expected_total(log_var, losses)), what=what, cause="a loss of 0 is allowed")
+    log_var, losses = doubles([25.0, -17.0, 0.4]), doubles([2.0, 0.5, 1e12])
+    total, _, _, _ = student.run(evaluate, log_var, losses, "tensor")
+    what = "total of the losses 2, 0.5 and 1e12 with log_var 25, -17 and 0.4"
+    assert_close(total, doubles(expected_total(log_var, losses)), what=what, cause="log_var may take any value")
 
 
 @points(1)
@@ -225,9 +239,13 @@ def test_number_of_terms(student):
 
 
 @points(1)
-@catches("negative-and-nan-accepted")
+@catches("zero-refused", "negative-and-nan-accepted", "nan-and-infinity-accepted")
 def test_values_of_losses(student):
-    """A negative, infinite or undefined loss is refused."""
+    """A loss of 0 is allowed; a negative, infinite or undefined one is refused."""
+    log_var, losses = doubles([0.7, -1.2, 0.4]), doubles([0.0, 0.0, 3.0])
+    total, _, _, _ = student.run(evaluate, log_var, losses, "tensor")
+    what = "total of the losses 0, 0 and 3"
+    assert_close(total, doubles(expected_total(log_var, losses)), what=what, cause="the s of a loss of 0 counts too")
     module = student.UncertaintyWeighting(3)
     for bad in (-0.5, -1e-3, math.nan, math.inf, -math.inf):
         for position in range(3):

@@ -6,7 +6,17 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from grader.checking import assert_close, assert_equal, catches, points, raises, visible
+from grader.checking import (
+    assert_claims,
+    assert_close,
+    assert_dtype,
+    assert_equal,
+    assert_shape,
+    catches,
+    points,
+    raises,
+    visible,
+)
 
 CLAIMS = {
     "constant_guess": False,
@@ -53,8 +63,10 @@ def count_by_class(y_true, y_pred, n_classes):
 
 def entry(report, key, call):
     """One entry of a report, after making sure that there is one."""
-    assert isinstance(report, dict), f"{call} returned {type(report).__name__}, expected a dict"
-    assert key in report, f"{call} returned a dict without {key!r}; it has {sorted(map(str, report))}"
+    if not isinstance(report, dict):
+        raise AssertionError(f"{call} returned {type(report).__name__}, expected a dict")
+    if key not in report:
+        raise AssertionError(f"{call} returned a dict without {key!r}; it has {sorted(map(str, report))}")
     return report[key]
 
 
@@ -64,7 +76,8 @@ def number(report, key, call):
     if isinstance(value, np.ndarray) and value.shape == () and value.dtype.kind in "iuf":
         value = value[()]
     is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    assert is_number, f"The entry {key!r} of {call} is {value!r}, expected a single number"
+    if not is_number:
+        raise AssertionError(f"The entry {key!r} of {call} is {value!r}, expected a single number")
     return float(value)
 
 
@@ -72,21 +85,26 @@ def assert_multiclass(report, expected, call, causes=None):
     """Compare a whole report, in the order in which its entries depend on one another."""
     causes = causes or {}
     confusion = entry(report, "confusion", call)
-    assert isinstance(confusion, np.ndarray), (
-        f"The entry 'confusion' of {call} is {type(confusion).__name__}, expected an array"
+    what = f"entry 'confusion' of {call}"
+    if not isinstance(confusion, np.ndarray):
+        raise AssertionError(f"The {what} is {type(confusion).__name__}, expected an array")
+    assert_shape(
+        confusion,
+        expected["confusion"].shape,
+        what=what,
+        cause="the matrix has a row and a column for each of the n_classes classes, also for those that do not occur",
     )
-    assert confusion.dtype == np.int64, f"The entry 'confusion' of {call} has dtype {confusion.dtype}, expected int64"
+    assert_dtype(confusion, np.int64, what=what)
     assert_equal(
         confusion,
         expected["confusion"].astype(np.int64),
-        what=f"entry 'confusion' of {call}",
+        what=what,
         cause=causes.get("confusion", "rows are the true classes, columns the predicted ones"),
     )
     for key in PER_CLASS:
         value = entry(report, key, call)
-        assert isinstance(value, np.ndarray), (
-            f"The entry {key!r} of {call} is {type(value).__name__}, expected an array"
-        )
+        if not isinstance(value, np.ndarray):
+            raise AssertionError(f"The entry {key!r} of {call} is {type(value).__name__}, expected an array")
         assert_close(
             value, expected[key], rtol=1e-9, atol=1e-12, what=f"entry {key!r} of {call}", cause=causes.get(key, "")
         )
@@ -145,16 +163,11 @@ def test_worked_example(student):
 @catches("claims-as-published", "averages-confused-in-the-claims")
 def test_claims(student):
     """All eight claims are judged rightly."""
-    claims = student.claims
-    assert isinstance(claims, dict), f"claims is {type(claims).__name__}, expected a dict"
-    right = sum(
-        isinstance(claims.get(name), (bool, np.bool_)) and bool(claims[name]) == truth for name, truth in CLAIMS.items()
-    )
-    assert right == len(CLAIMS), f"{right} of {len(CLAIMS)} claims are right; each must be True or False"
+    assert_claims(student.claims, CLAIMS)
 
 
 @points(1)
-@catches("accuracy-for-everything", "confusion-of-floats")
+@catches("accuracy-for-everything", "confusion-of-floats", "f1-of-no-hits-is-nan")
 def test_always_answering_the_frequent_class_is_not_rewarded(student, rng):
     """A model that always answers the frequent class has a high accuracy and a low balanced accuracy and macro-F1."""
     n_classes = 4
@@ -184,6 +197,7 @@ def test_always_answering_the_frequent_class_is_not_rewarded(student, rng):
         },
         call,
         causes={
+            "f1": "a class without a single hit has F1 0, also where precision and recall are both 0",
             "balanced_accuracy": "this is the mean of the recalls, and three of the four classes are never found",
             "macro_f1": "this is the mean of the F1 values of all classes",
         },
@@ -191,7 +205,13 @@ def test_always_answering_the_frequent_class_is_not_rewarded(student, rng):
 
 
 @points(1)
-@catches("transposed-confusion", "macro-f1-of-averages", "micro-f1-weighted-by-support", "pairs-coded-in-uint8")
+@catches(
+    "transposed-confusion",
+    "repeated-pairs-counted-once",
+    "macro-f1-of-averages",
+    "micro-f1-weighted-by-support",
+    "pairs-coded-in-uint8",
+)
 def test_multiclass_report_equals_counting_sample_by_sample(student, rng):
     """The metrics of several classes equal counting sample by sample, also when the classes are renamed."""
     causes = {
@@ -226,7 +246,13 @@ def test_multiclass_report_equals_counting_sample_by_sample(student, rng):
 
 
 @points(1)
-@catches("nan-for-unused-classes", "absent-classes-dropped", "classes-never-seen-dropped", "balanced-over-all-classes")
+@catches(
+    "nan-for-unused-classes",
+    "matrix-of-the-labels-seen",
+    "absent-classes-dropped",
+    "classes-never-seen-dropped",
+    "balanced-over-all-classes",
+)
 @given(
     pairs=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=1, max_size=12),
     unused=st.integers(1, 3),
@@ -252,6 +278,8 @@ def test_classes_that_do_not_occur_count_as_promised(student, pairs, unused):
 @points(1)
 @catches(
     "correct-predictions-as-denominator",
+    "false-positives-and-negatives-swapped",
+    "counts-as-floats",
     "ratios-per-row",
     "column-against-row",
     "binary-precision-and-recall-swapped",
@@ -294,10 +322,19 @@ def test_binary_report_counts_over_the_whole_set(student, rng):
     for name, (y_true, p) in inputs.items():
         report = student.binary_report(y_true, p, threshold=0.375)
         assert_binary(report, expected, f"binary_report(y_true, prob, threshold=0.375) with {name}", causes)
+    for key in COUNTS:
+        if np.asarray(report[key]).dtype.kind not in "iu":
+            raise AssertionError(f"The entry {key!r} of binary_report is {report[key]!r}; counts are integers")
 
 
 @points(1)
-@catches("strictly-above-the-threshold", "rounded-probabilities", "nan-on-zero-division", "f1-without-hits")
+@catches(
+    "strictly-above-the-threshold",
+    "rounded-probabilities",
+    "zero-division-ignored",
+    "nan-on-zero-division",
+    "f1-without-hits",
+)
 def test_threshold_and_zero_division(student, rng):
     """A probability at the threshold is positive, and each ratio 0/0 takes the promised value."""
     threshold = int(rng.integers(3, 14)) / 16

@@ -7,7 +7,16 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from grader.checking import assert_close, assert_equal, assert_shape, catches, points, raises, visible
+from grader.checking import (
+    assert_close,
+    assert_equal,
+    assert_shape,
+    assert_unchanged,
+    catches,
+    points,
+    raises,
+    visible,
+)
 
 FUNCTIONS = ("positive_ranks", "retrieval_metrics", "ndcg_at_k")
 
@@ -54,12 +63,17 @@ def assert_ranks(student, sim, relevant, expected, call, cause=""):
         raise AssertionError(f"{call} returned {type(ranks).__name__}; it should return a list of arrays.")
     if len(ranks) != len(expected):
         raise AssertionError(f"{call} returned {len(ranks)} arrays; it should return one for each query.")
-    for query, (found, wanted) in enumerate(zip(ranks, expected, strict=True)):
+    rows = zip(ranks, expected, np.round(sim, 4).tolist(), np.asarray(relevant).tolist(), strict=True)
+    for query, (found, wanted, scores, answers) in enumerate(rows):
         what = f"ranks of query {query} in {call}"
+        if len(expected) > 1:
+            what += f" (sim[{query}] = {scores}, relevant[{query}] = {answers})"
         assert_shape(found, (len(wanted),), what=f"array with the {what}", cause="one rank for each relevant item")
-        if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu":
+        if not isinstance(found, np.ndarray) or found.dtype.kind not in "iu" or found.dtype.itemsize < 4:
             kind = found.dtype if isinstance(found, np.ndarray) else type(found).__name__
-            raise AssertionError(f"The {what} are {kind}; they should be an array of an integer dtype.")
+            raise AssertionError(f"The {what} are {kind}; they should be an array of 32-bit or 64-bit integers.")
+        if found.tolist() != wanted and sorted(found.tolist()) == sorted(wanted):
+            cause = "the ranks are those of this query, in another order than the one of its items in the gallery"
         assert_equal(found, np.array(wanted), what=f"array with the {what}", cause=cause)
 
 
@@ -110,7 +124,14 @@ def test_worked_example(student):
 
 
 @points(2)
-@catches("diagonal-assumed", "ranked-among-the-queries", "lowest-first", "filtered-ranks", "ranks-of-floats")
+@catches(
+    "diagonal-assumed",
+    "ranked-among-the-queries",
+    "lowest-first",
+    "filtered-ranks",
+    "ranks-from-zero",
+    "ranks-of-floats",
+)
 def test_ranks_among_all_items(student, rng):
     """Each relevant item gets its rank among all items of the gallery, in gallery order, for matrices of any shape."""
     cause = "the rank counts all items of the row that score higher, relevant or not, the best item having rank 1"
@@ -133,7 +154,6 @@ def test_ranks_among_all_items(student, rng):
     "optimistic-ties",
     "ties-by-gallery-order",
     "tied-answers-share-a-rank",
-    "tied-answers-as-competitors",
     "mean-of-ties",
 )
 @given(gallery=galleries())
@@ -147,12 +167,6 @@ def test_ties_never_favour_the_model(student, gallery):
     cause = "a non-relevant item with an equal score is ahead; of relevant items with equal scores the earlier is ahead"
     call = f"positive_ranks({sim}, {relevant})"
     assert_ranks(student, sim, relevant, expected, call, cause)
-    sim, relevant = [[0, 2, 2, 1]], [[False, True, True, False]]
-    call = f"retrieval_metrics({sim}, {relevant}, ks=(1,))"
-    metrics = student.retrieval_metrics(sim, relevant, ks=(1,))
-    cause = "a query's best rank is 1 + the non-relevant items that score at least as high as its best answer"
-    for key in ("median_rank", "mrr"):
-        assert_close(entry(metrics, key, call), 1.0, what=f"entry {key!r} of {call}", cause=cause)
 
 
 @points(2)
@@ -160,15 +174,19 @@ def test_ties_never_favour_the_model(student, gallery):
     "share-of-relevant-found",
     "hits-divided-by-k",
     "first-answer-only",
+    "worst-rank",
+    "tied-answers-as-competitors",
     "reciprocal-ranks-from-zero",
     "mean-rank",
+    "median-of-all-ranks",
     "reciprocal-of-the-mean",
+    "reciprocal-of-all-ranks",
 )
 def test_each_query_is_judged_by_its_best_rank(student, rng):
     """Recall, median rank and mean reciprocal rank look at the best relevant item of each query, in both directions."""
     causes = {
         "recall": "a query is a hit if its best rank is at most k; then the share of hits among the queries",
-        "median_rank": "the median of the best ranks, one for each query",
+        "median_rank": "the median of the best ranks, one for each query; between the two in the middle if they differ",
         "mrr": "the mean of 1 / best rank, with rank 1 for the best item of the gallery",
     }
     for queries in (8, 9):
@@ -188,10 +206,21 @@ def test_each_query_is_judged_by_its_best_rank(student, rng):
     ):
         call = f"retrieval_metrics(sim, relevant, ks=(2, 4)) with {name}"
         assert_metrics(student, np.ascontiguousarray(matrix), np.ascontiguousarray(answers), (2, 4), call, **causes)
+    # two answers share the best score
+    sim, relevant = [[0, 2, 2, 1]], [[False, True, True, False]]
+    cause = "a query's best rank is 1 + the non-relevant items that score at least as high as its best answer"
+    call = f"retrieval_metrics({sim}, {relevant}, ks=(1,))"
+    assert_metrics(student, sim, relevant, (1,), call, recall=cause, median_rank=cause, mrr=cause)
 
 
 @points(1)
-@catches("ideal-not-truncated", "ideal-of-one-answer", "discount-from-rank-two", "sum-over-all-queries")
+@catches(
+    "ideal-not-truncated",
+    "ideal-of-k-answers",
+    "ideal-of-one-answer",
+    "discount-from-rank-two",
+    "sum-over-all-queries",
+)
 @given(gallery=galleries(ties=False), k=st.integers(1, 7))
 @example(gallery=([[4, 3, 2, 1, 0]], [[True, False, True, True, True]]), k=2)
 @example(gallery=([[4, 3, 2, 1, 0], [4, 3, 2, 1, 0]], [[False, True, False, True, True], [True] + [False] * 4]), k=3)
@@ -200,44 +229,69 @@ def test_ndcg_compares_with_the_best_order(student, gallery, k):
     sim, relevant = gallery
     what = f"value of ndcg_at_k({sim}, {relevant}, {k})"
     expected = mean_ndcg(ranks_in_the_sorted_gallery(sim, relevant), k)
-    cause = f"a perfect order of the same query has nDCG 1, also with more relevant items than the {k} places"
+    cause = f"a perfect order of the same query has nDCG 1, with more or with fewer relevant items than the {k} places"
     found = number(student.ndcg_at_k(sim, relevant, k), what)
     assert_close(found, expected, rtol=1e-9, atol=1e-12, what=what, cause=cause)
 
 
+def arguments_after_the_call(student, function, *arguments):
+    """Probe: what a function makes of its arguments."""
+    getattr(student, function)(*arguments)
+    return arguments
+
+
 @points(1)
-@catches("cut-off-beyond-the-gallery-refused", "similarities-beyond-one-clipped")
+@catches(
+    "cut-off-beyond-the-gallery-refused",
+    "similarities-beyond-one-clipped",
+    "unsigned-numbers-negated",
+    "sim-overwritten",
+)
 def test_what_must_not_matter_does_not(student, rng):
-    """Scale and order of the items and hopeless items do not matter, and a cut-off may lie beyond the gallery."""
+    """Scale and type of the similarities and the order of the items do not matter; a cut-off may exceed the gallery."""
     sim, relevant = random_gallery(rng, 5, 7)
-    sim = np.rint((sim + 0.02) * 1024) - 13  # small whole numbers, so that the transforms keep their order
+    whole = np.rint((sim + 0.02) * 1024)
+    sim = whole / 64 - 0.2
+    from_zero = (whole - whole.min(axis=1, keepdims=True)).astype(np.uint8)
     order = rng.permutation(7)
     hopeless = np.hstack([sim, sim.min(axis=1, keepdims=True) - 1]), np.hstack([relevant, np.zeros((5, 1), bool)])
     cases = {
-        "as they are": (sim, relevant),
-        "2 * sim + 1": (2 * sim + 1, relevant),
+        "64 * sim - 7": (64 * sim - 7, relevant),
         "sim ** 3": (sim**3, relevant),
+        "sim in unsigned integers, from 0 in each row": (from_zero, relevant),
         "the gallery in another order": (sim[:, order], relevant[:, order]),
         "one more item, worse than all": hopeless,
     }
-    ks = (1, 2, 4, 7, 50)
-    best = [min(row) for row in ranks_in_the_sorted_gallery(sim, relevant)]
-    ndcg = {k: mean_ndcg(ranks_in_the_sorted_gallery(sim, relevant), k) for k in (3, 50)}
+    ks, cut_offs = (1, 2, 4, 7, 50), (3, 50)
+    keys = [*(f"R@{k}" for k in ks), "median_rank", "mrr"]
+
+    def summaries(sim, relevant, name):
+        call = f"retrieval_metrics(sim, relevant, ks={ks}) with 5 queries and 7 items{name}"
+        metrics = student.retrieval_metrics(sim, relevant, ks=ks)
+        for key in keys:
+            yield f"entry {key!r} of {call}", entry(metrics, key, call)
+        for k in cut_offs:
+            what = f"value of ndcg_at_k(sim, relevant, {k}) with 5 queries and 7 items{name}"
+            yield what, number(student.ndcg_at_k(sim, relevant, k), what)
+
+    before = [value for _, value in summaries(sim, relevant, "")]
     for name, (changed, answers) in cases.items():
-        call = f"retrieval_metrics(sim, relevant, ks={ks}) with 5 queries and 7 items, {name}"
-        metrics = student.retrieval_metrics(changed, answers, ks=ks)
-        for k in ks:
-            share = sum(rank <= k for rank in best) / len(best)
-            what, found = f"entry 'R@{k}' of {call}", entry(metrics, f"R@{k}", call)
-            assert_close(found, share, rtol=1e-9, atol=1e-12, what=what)
-        for k, expected in ndcg.items():
-            what = f"value of ndcg_at_k(sim, relevant, {k}) with 5 queries and 7 items, {name}"
-            found = number(student.ndcg_at_k(changed, answers, k), what)
-            assert_close(found, expected, rtol=1e-9, atol=1e-12, what=what)
+        cause = f"the ranks are the same as before this change of the similarities: {name}"
+        for (what, found), expected in zip(summaries(changed, answers, f", {name}"), before, strict=True):
+            assert_close(found, expected, rtol=1e-9, atol=1e-12, what=what, cause=cause)
     call = "retrieval_metrics([[2, 1]], [[True, False]]), ks left out,"
+    metrics = student.retrieval_metrics([[2, 1]], [[True, False]])
     for k in (1, 5, 10):
-        found = entry(student.retrieval_metrics([[2, 1]], [[True, False]]), f"R@{k}", call)
-        assert_close(found, 1.0, rtol=1e-9, atol=1e-12, what=f"entry 'R@{k}' of {call}")
+        assert_close(entry(metrics, f"R@{k}", call), 1.0, rtol=1e-9, atol=1e-12, what=f"entry 'R@{k}' of {call}")
+    call = "retrieval_metrics([[2, 1]], [[True, False]], ks=())"
+    metrics = student.retrieval_metrics([[2, 1]], [[True, False]], ks=())
+    for key in ("median_rank", "mrr"):
+        assert_close(entry(metrics, key, call), 1.0, rtol=1e-9, atol=1e-12, what=f"entry {key!r} of {call}")
+    for function in FUNCTIONS:
+        arguments = (sim, relevant, 3) if function == "ndcg_at_k" else (sim, relevant)
+        after = student.run(arguments_after_the_call, function, *arguments)
+        for name, left, right in zip(("sim", "relevant"), after, arguments, strict=False):
+            assert_unchanged(left, right, what=f"argument {name} of {function}")
 
 
 @points(1)

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import torch
 
-from grader.checking import assert_equal, catches, points, raises, visible
+from grader.checking import assert_claims, assert_equal, catches, points, raises, visible
 
 NAN, INF = math.nan, math.inf
 
@@ -48,40 +48,65 @@ def evaluate(student, settings, values):
     return history
 
 
-def train(student, settings, values, states, restores=0):
-    """Overwrite the model in place with states[name][e] before call e; then restore, with overwriting in between.
+def train(student, settings, values, states):
+    """Overwrite the model in place with the numbers of states[e] before call e.
 
-    Returns what step returned, the state after the last call, the states after each restore, and whether the model
-    still consists of the same parameters and buffers.
+    Returns what step returned and the state of the model after the last call.
     """
     import torch
     from torch import nn
 
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
-    tensors = [*model.parameters(), *model.buffers()]
-
-    def overwrite(epoch):
-        with torch.no_grad():
-            for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-                tensor.copy_(states[name][epoch])
-
-    def snapshot():
-        return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-
     stopper = student.EarlyStopping(**settings)
     returned = []
-    for epoch, value in enumerate(values):
-        overwrite(epoch)
+    for value, numbers in zip(values, states, strict=True):
+        tensors = list(model.state_dict().values())
+        with torch.no_grad():
+            for tensor, part in zip(tensors, numbers.split([tensor.numel() for tensor in tensors]), strict=True):
+                tensor.copy_(part.view_as(tensor))
         returned.append(stopper.step(value, model))
-    at_the_end = snapshot()
+    return returned, {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def train_and_restore(student, settings, values, states):
+    """Train as above; restore; train once more and restore again; then restore in another model, in inference mode.
+
+    Returns the three states after restoring, the state of the model after the third, whether the models consist of the
+    tensors they began with, whether they are in training mode, and the attributes before and after restoring.
+    """
+    import torch
+    from torch import nn
+
+    def new_model():
+        return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+    def overwrite(model, numbers):
+        tensors = list(model.state_dict().values())
+        with torch.no_grad():
+            for tensor, part in zip(tensors, numbers.split([tensor.numel() for tensor in tensors]), strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+    def attributes():
+        return [stopper.best_value, stopper.best_epoch, stopper.epoch, stopper.wait, stopper.stopped]
+
+    model, other = new_model().train(), new_model().eval()
+    tensors = [*model.parameters(), *model.buffers(), *other.parameters(), *other.buffers()]
+    stopper = student.EarlyStopping(**settings)
+    for value, numbers in zip(values, states[:-2], strict=True):
+        overwrite(model, numbers)
+        stopper.step(value, model)
+    before = attributes()
     restored = []
-    for time in range(restores):
-        if time > 0:
-            overwrite(len(values) + time - 1)
-        stopper.restore(model)
-        restored.append(snapshot())
-    same = all(old is new for old, new in zip(tensors, [*model.parameters(), *model.buffers()], strict=True))
-    return returned, at_the_end, restored, same
+    for trained, given in ((None, model), (model, model), (model, other)):
+        if trained is not None:
+            overwrite(trained, states[-2])
+        overwrite(other, states[-1])
+        stopper.restore(given)
+        restored.append({name: tensor.clone() for name, tensor in given.state_dict().items()})
+    untouched = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    now = [*model.parameters(), *model.buffers(), *other.parameters(), *other.buffers()]
+    same = all(old is new for old, new in zip(tensors, now, strict=True))
+    return restored, untouched, same, [model.training, other.training], before, attributes()
 
 
 def restore_without_a_best_value(student, values):
@@ -154,31 +179,34 @@ def assert_history(student, settings, values, expected, cause):
             assert_equal(got, want, what=f"{name} of {told}", cause=cause)
 
 
+SHAPES = {  # the state_dict of Linear(3, 4), BatchNorm1d(4), Linear(4, 2), in its order
+    "0.weight": (4, 3),
+    "0.bias": (4,),
+    "1.weight": (4,),
+    "1.bias": (4,),
+    "1.running_mean": (4,),
+    "1.running_var": (4,),
+    "1.num_batches_tracked": (),
+    "2.weight": (2, 4),
+    "2.bias": (2,),
+}
+
+
 def random_states(rng, count):
-    """`count` states of Linear(3, 4), BatchNorm1d(4), Linear(4, 2), stacked, all different in every entry."""
-    shapes = {
-        "0.weight": (4, 3),
-        "0.bias": (4,),
-        "1.weight": (4,),
-        "1.bias": (4,),
-        "1.running_mean": (4,),
-        "1.running_var": (4,),
-        "2.weight": (2, 4),
-        "2.bias": (2,),
-    }
-    states = {
-        name: torch.tensor(np.stack([rng.uniform(0.5, 1.5, shape) + epoch for epoch in range(count)])).float()
-        for name, shape in shapes.items()
-    }
-    states["1.num_batches_tracked"] = 7 * torch.arange(1, count + 1)
-    return states
+    """The numbers of `count` states, one a row, all different in every entry."""
+    width = sum(math.prod(shape) for shape in SHAPES.values())
+    states = rng.uniform(0.5, 1.5, (count, width)) + np.arange(count)[:, None]
+    states[:, 32] = 7 * np.arange(1, count + 1)  # num_batches_tracked is a whole number
+    return torch.tensor(states, dtype=torch.float32)
 
 
-def assert_state(actual, states, epoch, what, cause):
-    """`actual` is the state_dict that the model was given before call `epoch`."""
-    assert_equal(sorted(actual), sorted(states), what=f"names in the state_dict {what}")
-    for name, tensors in states.items():
-        assert_equal(actual[name], tensors[epoch], what=f"{name} of the model {what}", cause=cause)
+def assert_state(actual, numbers, what, cause):
+    """`actual` is the state_dict of a model that was overwritten with these numbers."""
+    assert_equal(sorted(actual), sorted(SHAPES), what=f"list of names in the state_dict {what}")
+    parts = numbers.split([math.prod(shape) for shape in SHAPES.values()])
+    for (name, shape), part in zip(SHAPES.items(), parts, strict=True):
+        expected = part.view(shape).to(torch.int64 if name.endswith("tracked") else torch.float32)
+        assert_equal(actual[name], expected, what=f"{name} of the model {what}", cause=cause)
 
 
 # ---------------------------------------------------------------- the checks
@@ -189,22 +217,24 @@ def assert_state(actual, states, epoch, what, cause):
 def test_first_steps(student):
     """Two epochs without improvement end the training, and the weights of the best epoch come back."""
     answers, summary, weight = student.run(first_steps, [3.0, 5.0, 7.0, 11.0], [0.75, 0.5, 0.625, 0.5])
-    assert_equal(answers, [False, False, False, True], what="list of answers of step", cause="see the rule for wait")
-    assert_equal(summary, [0.5, 1, 3, 2, True], what="list of best_value, best_epoch, epoch, wait, stopped")
-    assert_equal(weight, 5.0, what="weight after the stop", cause="the kept state is not that of epoch 1")
+    told = "with patience=2 and the losses 0.75, 0.5, 0.625, 0.5"
+    for call, (answer, expected) in enumerate(zip(answers, [False, False, False, True], strict=True), start=1):
+        assert_equal(answer, expected, what=f"answer of call {call} of step {told}")
+    for name, got, want in zip(ATTRIBUTES, summary, (0.5, 1, 3, 2, True), strict=True):
+        assert_equal(got, want, what=f"{name} after the stop, {told},")
+    cause = "the state of epoch 1 was not brought back, or what was kept went on changing with the model"
+    assert_equal(weight, 5.0, what="weight after the stop", cause=cause)
 
 
 @points(3)
 @catches("published-claims")
 def test_claims(student):
     """All eight claims are judged rightly."""
-    claims = student.claims
-    right = sum(claims.get(name) is truth for name, truth in CLAIMS.items()) if isinstance(claims, dict) else 0
-    assert_equal(right, len(CLAIMS), what="number of claims judged rightly")
+    assert_claims(student.claims, CLAIMS)
 
 
 @points(1)
-@catches("nan-min-delta")
+@catches("best-value-begins-at-infinity", "epochs-counted-from-one", "nan-min-delta")
 def test_settings(student, rng):
     """The defaults and the attributes before the first call are as stated, and senseless settings are refused."""
     for settings in ({}, {"patience": 1, "min_delta": 0.25, "mode": "max", "restore_best": False}):
@@ -231,7 +261,15 @@ def test_settings(student, rng):
 
 
 @points(1)
-@catches("stops-at-first-rise", "one-too-late", "one-too-early", "previous-value", "wait-never-reset", "stop-not-final")
+@catches(
+    "stops-at-first-rise",
+    "one-too-late",
+    "one-too-early",
+    "previous-value",
+    "wait-never-reset",
+    "stop-not-final",
+    "stop-taken-back",
+)
 def test_patience(student, rng):
     """Training stops when `patience` evaluations in a row brought no improvement, and not before; the stop is final."""
     cause = "wait counts the calls since the last improvement over the best value; stop when it reaches patience"
@@ -259,7 +297,7 @@ def test_patience(student, rng):
 
 
 @points(1)
-@catches("equality-improves", "mode-ignored", "delta-widens-max", "best-creeps")
+@catches("equality-improves", "min-delta-ignored", "mode-ignored", "delta-widens-max", "best-creeps")
 def test_improvements(student, rng):
     """An improvement beats the best value by more than min_delta, in the direction of mode."""
 
@@ -267,12 +305,12 @@ def test_improvements(student, rng):
         for mode, sign in (("min", 1.0), ("max", -1.0)):  # the mirrored values: the same decisions
             mirrored = [sign * value for value in values]
             settings = {"patience": patience, "min_delta": min_delta, "mode": mode}
-            cause = "compare strictly, with the best value, on the side that mode names"
+            cause = "an improvement beats the best value by more than min_delta, on the side that mode names"
             assert_history(student, settings, mirrored, expected_history(mirrored, **settings), cause)
 
     start = 5 + float(rng.integers(0, 8)) / 8
     check([start, start, start, start], 3, 0.0)  # a plateau
-    check([start, start - 0.5, start - 1.0, start - 0.5], 2, 0.5)  # better by exactly min_delta each time
+    check([start, start - 0.5, start - 1.0, start - 0.75], 2, 0.5)  # better by exactly min_delta, twice
     check([start - 0.25 * step for step in range(8)], 2, 0.125)  # always better by more than min_delta
     check([start - 0.125 * step for step in range(9)], 4, 0.25)  # steps below min_delta, in sum above
     check([start, start + 0.125, start - 0.125], 2, 0.25)  # within min_delta on both sides
@@ -282,7 +320,7 @@ def test_improvements(student, rng):
 
 
 @points(1)
-@catches("nan-first-is-best", "infinity-is-best", "nan-not-counted")
+@catches("nan-first-is-best", "infinity-is-best", "nan-not-counted", "stop-without-a-state-raises")
 def test_values_that_are_not_finite(student, rng):
     """NaN and infinity are evaluations without improvement."""
     low = float(rng.integers(-8, 9)) / 8
@@ -305,38 +343,45 @@ def test_values_that_are_not_finite(student, rng):
             assert_history(student, settings, values, expected_history(values, **settings), cause)
 
     states = random_states(rng, 2)
-    returned, end, _, _ = student.run(train, {"patience": 2}, [NAN, INF], states)
+    returned, end = student.run(train, {"patience": 2}, [NAN, INF], states)
     assert_equal(returned, [False, True], what="list of answers of EarlyStopping(patience=2).step for nan, inf")
-    assert_state(end, states, 1, "after a stop with no finite value seen", "the model stays as it is")
+    assert_state(end, states[1], "after a stop with no finite value seen", "the model stays as it is")
 
 
 @points(1)
-@catches("live-references", "buffers-forgotten", "last-weights", "restore-best-ignored")
+@catches("live-references", "buffers-forgotten", "last-weights", "not-restored-at-the-stop", "restore-best-ignored")
 def test_best_weights_after_the_stop(student, rng):
     """On the stop the model holds the state of the best epoch again, every parameter and every buffer."""
     values = [2.0, 0.5, 1.0, 0.25, 0.25, 0.75, -1.0, -2.0]  # best epoch 3, stop at 5 with patience 2, then two more
     states = random_states(rng, len(values))
     told = f"after the values {values[:6]} with patience=2"
-    cause = "the kept state must be a copy that later training in place does not change, with parameters and buffers"
+    cause = "on the stop every parameter and buffer is what it was then; what was kept must not follow the training"
     settings = {"patience": 2}  # restore_best is True by default
-    returned, end, _, _ = student.run(train, settings, values[:6], states)
+    returned, end = student.run(train, settings, values[:6], states[:6])
     assert_equal(returned, [False] * 5 + [True], what=f"list of answers of step {told}")
-    assert_state(end, states, 3, f"{told}; epoch 3 was the best", cause)
+    assert_state(end, states[3], f"{told} (epoch 3 was the best)", cause)
 
-    _, end, _, _ = student.run(train, settings, values[:5], states)
-    assert_state(end, states, 4, f"after the values {values[:5]} with patience=2", "restored before the stop")
+    _, end = student.run(train, settings, values[:5], states[:5])
+    assert_state(end, states[4], f"after the values {values[:5]} with patience=2", "restored before the stop")
 
-    _, end, _, _ = student.run(train, settings, values, states)
+    _, end = student.run(train, settings, values, states)
     what = f"after the values {values} with patience=2, two calls beyond the stop"
-    assert_state(end, states, 7, what, "step changed the model after the stop")
+    assert_state(end, states[7], what, "step changed the model after the stop")
 
     settings = {"patience": 2, "restore_best": False}
-    _, end, _, _ = student.run(train, settings, values[:6], states)
-    assert_state(end, states, 5, f"{told} and restore_best=False", "restored although restore_best is False")
+    _, end = student.run(train, settings, values[:6], states[:6])
+    assert_state(end, states[5], f"{told} and restore_best=False", "restored although restore_best is False")
 
 
 @points(1)
-@catches("restore-hands-over-the-copy", "kept-only-to-restore", "restores-nothing-silently")
+@catches(
+    "restore-hands-over-the-copy",
+    "restore-rebinds-the-name",
+    "restore-ignores-its-argument",
+    "restore-ends-training-mode",
+    "kept-only-to-restore",
+    "restores-nothing-silently",
+)
 def test_restore_on_request(student, rng):
     """`restore` brings the best state back whenever it is asked to, and says so when there is none."""
     for settings, values in (
@@ -345,16 +390,24 @@ def test_restore_on_request(student, rng):
         ({"patience": 2, "mode": "max", "restore_best": True}, [0.5, 0.75, 0.25, 0.625]),  # restored already
     ):
         states = random_states(rng, len(values) + 2)
-        _, _, restored, same = student.run(train, settings, values, states, restores=3)
-        for times, state in enumerate(restored, start=1):
-            what = f"after {described(settings)} saw {values} and call {times} of restore, with training before it"
-            assert_state(state, states, 1, what, "the kept state was lost, or is shared with the model")
-        assert_equal(
-            same,
-            True,
-            what='answer to "are the model\'s parameters still the same objects after restore?"',
-            cause="restore must write into the model's tensors: an optimiser would go on training the replaced ones",
-        )
+        restored, model, same, modes, before, after = student.run(train_and_restore, settings, values, states)
+        told = f"after {described(settings)} saw {values}"
+        cause = "the kept state was lost, is shared with the model, or was not written into the model that was given"
+        whens = ("and restore", "and restore, training and restore", "and another model was given to restore")
+        for when, state in zip(whens, restored, strict=True):
+            assert_state(state, states[1], f"{told} {when}", cause)
+        cause = "restore writes into the model it is given, and into no other"
+        assert_state(model, states[-2], f"that was trained, {told} {whens[2]}", cause)
+        if not same:
+            raise AssertionError(
+                "After restore the model's parameters are other objects than before; restore must write into the "
+                "model's own tensors. An optimiser would go on training the replaced ones."
+            )
+        for got, want in zip(modes, (True, False), strict=True):
+            if got != want:
+                raise AssertionError(f"restore was given a model with training={want} and left it with training={got}.")
+        for name, got, want in zip(ATTRIBUTES, after, before, strict=True):
+            assert_equal(got, want, what=f"{name} {told} and restore", cause="restore changed an attribute")
     for values in ([], [NAN, INF, -INF]):
         with raises(RuntimeError, what=f"restore after the values {values}"):
             student.run(restore_without_a_best_value, values)

@@ -6,6 +6,8 @@ MEAN_PROB = """            total = log_probs.masked_fill(absent, -torch.inf).log
             return total - count.to(total.dtype).log()
 """
 LOG_OPINION = "return F.log_softmax(log_probs.masked_fill(absent, 0).sum(dim=0) / count, dim=1)"
+NOBODY = """            raise ValueError("a sample has no modality at all")
+"""
 EMPTY = "            features = features.masked_fill(~there[:, None], 0)\n"
 
 # Averaged logits under `log_opinion` are no wrong answer: the log-softmax of their mean is the same function (see the
@@ -70,9 +72,9 @@ wrong_answers = [
         id="mean-of-logits",
         title="logits averaged where the mean of the probabilities was asked for",
         explanation=(
-            "With `mean_prob` you average before the softmax. That gives the renormalised geometric mean of the "
-            "probabilities, which is the other way of combining, so that your two values of `combine` do the same. "
-            "Which of softmax and mean comes first when probabilities are averaged?"
+            "With `mean_prob` you average before the softmax, or average logarithms. That gives the renormalised "
+            "geometric mean of the probabilities, which is what `log_opinion` is for. Which of softmax and mean comes "
+            "first when probabilities are averaged?"
         ),
         caught_by="test_late_fusion_of_everything",
         swap=((MEAN_PROB, f"            {LOG_OPINION}\n"),),
@@ -89,6 +91,62 @@ wrong_answers = [
         swap=((LOG_OPINION, "return log_probs.masked_fill(absent, 0).sum(dim=0) / count"),),
     ),
     WrongAnswer(
+        id="product-of-opinions",
+        title="log-probabilities added up instead of averaged",
+        explanation=(
+            "With `log_opinion` your result is sharper than any of the heads: you multiply the opinions, as if each "
+            "rested on independent evidence. A logarithmic opinion pool takes their geometric mean. By what does a sum "
+            "have to be divided to become a mean?"
+        ),
+        caught_by="test_late_fusion_of_everything",
+        swap=((LOG_OPINION, "return F.log_softmax(log_probs.masked_fill(absent, 0).sum(dim=0), dim=1)"),),
+    ),
+    WrongAnswer(
+        id="softmax-over-the-batch",
+        title="softmax over the samples instead of the classes",
+        explanation=(
+            "Your result for one sample changes with the other samples of the batch: the softmax of the heads runs over "
+            "the first axis. Each sample distributes its probability over the classes. Which axis are these?"
+        ),
+        caught_by="test_late_fusion_of_everything",
+        swap=(
+            ("F.log_softmax(self.heads[name](features), dim=1)", "F.log_softmax(self.heads[name](features), dim=0)"),
+        ),
+    ),
+    WrongAnswer(
+        id="probabilities-returned",
+        title="probabilities returned, not their logarithms",
+        explanation=(
+            "The rows of your result sum to 1, as probabilities do. The task asks for log-probabilities, which a loss "
+            "such as `nll_loss` can use as they are and which can be exact where a probability is too small for a float."
+        ),
+        caught_by="test_small_examples",
+        swap=(
+            ("return total - count.to(total.dtype).log()", "return (total - count.to(total.dtype).log()).exp()"),
+            (LOG_OPINION, LOG_OPINION.replace("F.log_softmax", "F.softmax")),
+        ),
+    ),
+    WrongAnswer(
+        id="mask-needs-every-name",
+        title="a mask that has to name every modality",
+        explanation=(
+            "Your module looks up every modality in the mask and fails where it is not listed. The mask may speak about "
+            "some modalities only; a modality without an entry is there for every sample."
+        ),
+        caught_by="test_small_examples",
+        swap=(("            if mask is not None and name in mask:\n", "            if mask is not None:\n"),),
+    ),
+    WrongAnswer(
+        id="certain-when-absent",
+        title="0 filled in for a missing log-probability before the sum of exponentials",
+        explanation=(
+            "A log-probability of 0 is a probability of 1: with `mean_prob` your missing modalities vote for every class "
+            "at once. What is harmless in a sum counts in a sum of exponentials. Which logarithm has the exponential 0?"
+        ),
+        caught_by="test_missing_modalities_have_no_vote",
+        swap=(("log_probs.masked_fill(absent, -torch.inf)", "log_probs.masked_fill(absent, 0)"),),
+    ),
+    WrongAnswer(
         id="divided-by-all",
         title="sum over the modalities that are there divided by the number of all modalities",
         explanation=(
@@ -97,9 +155,7 @@ wrong_answers = [
             "one. How many votes did each sample really have?"
         ),
         caught_by="test_missing_modalities_have_no_vote",
-        swap=(
-            ("count = (~absent).sum(dim=0)", "count = torch.full_like(absent[0], len(self.dims), dtype=torch.int64)"),
-        ),
+        swap=((NOBODY, f"{NOBODY}        count = torch.full_like(count, len(self.dims))\n"),),
     ),
     WrongAnswer(
         id="inverted-mask",
@@ -119,7 +175,13 @@ wrong_answers = [
             "namely its bias. See where the mask enters the mean, and not only the features."
         ),
         caught_by="test_missing_modalities_have_no_vote",
-        swap=(("presence.append(there)", "presence.append(torch.ones_like(there))"),),
+        swap=(
+            (
+                NOBODY,
+                f"{NOBODY}        absent = torch.zeros_like(absent)\n"
+                "        count = torch.full_like(count, len(self.dims))\n",
+            ),
+        ),
     ),
     WrongAnswer(
         id="absent-unless-listed",
@@ -369,8 +431,6 @@ class LateFusion(nn.Module):
 ]
 
 equivalent_mutants = {
-    "True -> False in `for features, width": "`ordered` is built from `dims`, so both have one length.",
-    "True -> False in `for name, features": "`ordered_features` returns as many tensors as `dims` has names.",
     "0 -> 1 in `features = features.masked_fill": "An opinion without a vote may come from any finite features.",
     "0 -> 1 in `return F.log_softmax": "It adds the number of missing modalities to all classes; log-softmax drops it.",
 }

@@ -8,12 +8,27 @@ sample (nan-without-context, mean-of-no-tokens). "Gate at 1 or without tanh" is 
 from grader.catalogue import Alternative, WrongAnswer
 
 HIDDEN = "hidden = ~context_mask & some"
-QUIET = "need_weights=False"
+QUIET = "key_padding_mask=hidden, need_weights=False"
+LOUD = "key_padding_mask=hidden, need_weights=True"
+NO_MASK = "return attention(queries, context, context, need_weights=False)[0]  # (batch, queries, dim)"
+ONES = "context_mask = torch.ones(context.shape[:2], dtype=torch.bool, device=context.device)"
 FILL = "return result.masked_fill(~some[:, :, None], 0)"
 TO_TEXT = "to_text = attend(self.text_from_image, text_normed, image_normed, image_mask)"
 TO_IMAGE = "to_image = attend(self.image_from_text, image_normed, text_normed, text_mask)"
 NEW_TEXT = "text + torch.tanh(self.gate_text) * to_text"
 NEW_IMAGE = "image + torch.tanh(self.gate_image) * to_image"
+LIBRARY_ORDER = (
+    "self.text_from_image = nn.MultiheadAttention(dim, heads)",
+    "self.image_from_text = nn.MultiheadAttention(dim, heads)",
+)
+
+
+def pooled(line: str, context: str) -> str:
+    """The line with the mean of the valid context tokens in place of all of them."""
+    mean = f"masked_mean({context}_normed, {context}_mask)[:, None]"
+    mask = f"None if {context}_mask is None else {context}_mask.any(dim=1, keepdim=True)"
+    return line.replace(f"{context}_normed, {context}_mask)", f"{mean}, {mask})")
+
 
 wrong_answers = [
     WrongAnswer(
@@ -155,7 +170,72 @@ class AttentionFusion(nn.Module):
             "`nn.MultiheadAttention` True means hidden. Where do you translate one into the other?"
         ),
         caught_by="test_padding_in_the_block",
-        swap=((HIDDEN, "hidden = context_mask & ~context_mask.all(dim=1)[:, None]"),),
+        swap=((HIDDEN, "hidden = context_mask"),),
+    ),
+    WrongAnswer(
+        id="hidden-without-masks",  # inverted masks again, where None was first turned into a mask of ones
+        title="every token hidden where no mask is given",
+        explanation=(
+            "Without masks your block adds the same vector to every token: the gated output bias of the attention, "
+            "which has seen no key. You make a mask of ones and hand it on as it is; in this exercise True means "
+            "valid, in `nn.MultiheadAttention` True means hidden. Where do you translate one into the other?"
+        ),
+        caught_by="test_two_directions",
+        swap=((NO_MASK, ONES), (HIDDEN, "hidden = context_mask")),
+    ),
+    WrongAnswer(
+        id="nan-without-masks",  # the same with the library's default need_weights=True
+        title="every token hidden where no mask is given, which makes NaN",
+        explanation=(
+            "Without masks all your results are NaN: every key is hidden, and a softmax over nothing is 0/0. You make a "
+            "mask of ones and hand it on as it is; in this exercise True means valid, in `nn.MultiheadAttention` True "
+            "means hidden. Where do you translate one into the other?"
+        ),
+        caught_by="test_closed_gates",
+        swap=((NO_MASK, ONES), (HIDDEN, "hidden = context_mask"), (QUIET, LOUD)),
+    ),
+    WrongAnswer(
+        id="token-axis-for-batch-axis",
+        title="batch and tokens exchanged: an attention without batch_first that is given the batch first",
+        explanation=(
+            "`nn.MultiheadAttention` takes (tokens, batch, dim) unless it was made with `batch_first=True`. Yours gets "
+            "(batch, tokens, dim). With as many samples as tokens nothing crashes, and tokens attend to other samples; "
+            "with other numbers the shapes do not fit. Which of the two orders do you want to use throughout?"
+        ),
+        caught_by="test_closed_gates",
+        swap=(
+            ("self.text_from_image = nn.MultiheadAttention(dim, heads, batch_first=True)", LIBRARY_ORDER[0]),
+            ("self.image_from_text = nn.MultiheadAttention(dim, heads, batch_first=True)", LIBRARY_ORDER[1]),
+        ),
+    ),
+    WrongAnswer(
+        id="pooled-context",
+        title="the other modality averaged before the attention",
+        explanation=(
+            "Your words read a single vector, the mean of the patches, and patches the mean of the words. Whatever the "
+            "query is, the only key there is has weight 1: every token of a sample gets the same. Which axis has to be "
+            "left of the context, so that there is something to choose from?"
+        ),
+        caught_by="test_two_directions",
+        swap=(
+            (TO_TEXT, pooled(TO_TEXT, "image")),
+            (TO_IMAGE, pooled(TO_IMAGE, "text")),
+        ),
+    ),
+    WrongAnswer(
+        id="image-first",
+        title="the mean of the image before the mean of the text",
+        explanation=(
+            "Your two means stand side by side in the other order than announced. Nothing crashes, since both are `dim` "
+            "wide, but weights that were trained for the words meet the patches. Which of the two comes first?"
+        ),
+        caught_by="test_closed_gates",
+        swap=(
+            (
+                "[masked_mean(new_text, text_mask), masked_mean(new_image, image_mask)]",
+                "[masked_mean(new_image, image_mask), masked_mean(new_text, text_mask)]",
+            ),
+        ),
     ),
     WrongAnswer(
         id="image-mask-ignored",
@@ -165,7 +245,7 @@ class AttentionFusion(nn.Module):
             "notices; with several sizes in a batch they are padded like texts. Which mask belongs to which direction?"
         ),
         caught_by="test_padding_in_the_block",
-        swap=((TO_TEXT, TO_TEXT.replace("image_mask", "torch.ones_like(image_mask)")),),
+        swap=((TO_TEXT, TO_TEXT.replace("image_mask", "None")),),
     ),
     WrongAnswer(
         id="nan-without-context",
@@ -175,7 +255,7 @@ class AttentionFusion(nn.Module):
             "normal where a modality is missing. What should their tokens be after the block?"
         ),
         caught_by="test_nothing_to_attend_to",
-        swap=((HIDDEN, "hidden = ~context_mask"), (QUIET, "need_weights=True"), (FILL, "return result")),
+        swap=((HIDDEN, "hidden = ~context_mask"), (QUIET, LOUD), (FILL, "return result")),
     ),
     WrongAnswer(
         id="bias-without-context",
@@ -217,7 +297,7 @@ class AttentionFusion(nn.Module):
             "What could such a sample attend to instead, so that no NaN arises at all?"
         ),
         caught_by="test_gradients",
-        swap=((HIDDEN, "hidden = ~context_mask"), (QUIET, "need_weights=True")),
+        swap=((HIDDEN, "hidden = ~context_mask"), (QUIET, LOUD)),
     ),
     WrongAnswer(
         id="masks-unchecked",
@@ -227,7 +307,7 @@ class AttentionFusion(nn.Module):
             "(batch, tokens) before using it."
         ),
         caught_by="test_bad_input",
-        swap=(("if mask.shape != tokens.shape[:2]:", "if mask.dim() != 2:"),),
+        swap=(("mask.shape != tokens.shape[:2]:", "mask.dim() != 2:"),),
     ),
 ]
 
@@ -366,14 +446,9 @@ class AttentionFusion(nn.Module):
         id="token-axis-first",
         title="attention with the token axis first, its result multiplied by whether there is any context",
         swap=(
-            (
-                "self.text_from_image = nn.MultiheadAttention(dim, heads, batch_first=True)",
-                "self.text_from_image = nn.MultiheadAttention(dim, heads)",
-            ),
-            (
-                "self.image_from_text = nn.MultiheadAttention(dim, heads, batch_first=True)",
-                "self.image_from_text = nn.MultiheadAttention(dim, heads)",
-            ),
+            ("self.text_from_image = nn.MultiheadAttention(dim, heads, batch_first=True)", LIBRARY_ORDER[0]),
+            ("self.image_from_text = nn.MultiheadAttention(dim, heads, batch_first=True)", LIBRARY_ORDER[1]),
+            (NO_MASK, "context_mask = torch.full(context.shape[:2], True)"),
             (
                 "result, _ = attention(queries, context, context, key_padding_mask=hidden, need_weights=False)",
                 "q, k = queries.transpose(0, 1), context.transpose(0, 1)\n"
@@ -386,4 +461,5 @@ class AttentionFusion(nn.Module):
 
 equivalent_mutants = {
     "False -> True in `result, _ = attention": "The weights are thrown away; the result is the same.",
+    "False -> True in `return attention": "The weights are thrown away; the result is the same.",
 }

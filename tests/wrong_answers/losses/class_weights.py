@@ -6,7 +6,7 @@ FORMULAS = "test_class_weights_follow_the_two_formulas"
 LOSS = "test_the_loss_is_a_mean_weighted_by_the_targets"
 LARGE = "test_logits_of_ten_thousand_stay_finite"
 SHARES = "test_every_class_has_the_same_total_weight"
-DRAWS = "test_draws_are_balanced_and_come_from_the_given_generator"
+DRAWS = "test_draws_are_balanced_independent_and_come_from_the_given_generator"
 BAD_INPUT = "test_bad_input_is_refused"
 CLAIMS = "test_claims"
 
@@ -56,6 +56,16 @@ wrong_answers = [
         swap=(("samples.sum() / (samples.size * samples)", "1 / samples"),),
     ),
     WrongAnswer(
+        id="inverse-without-the-classes",
+        title="inverse weights of all samples / count, without the number of classes",
+        explanation=(
+            "With equal counts each weight comes out as the number of classes; it should be 1. A class is compared with "
+            "the count it would have if all classes were equal: what is that count?"
+        ),
+        caught_by=FORMULAS,
+        swap=(("samples.sum() / (samples.size * samples)", "samples.sum() / samples"),),
+    ),
+    WrongAnswer(
         id="power-without-complement",
         title="effective number taken as β to the n, without the complement",
         explanation=(
@@ -64,6 +74,16 @@ wrong_answers = [
         ),
         caught_by=FORMULAS,
         swap=(("weights = 1 / (1 - beta**samples)", "weights = 1 / beta**samples"),),
+    ),
+    WrongAnswer(
+        id="effective-number-not-inverted",
+        title="class weights proportional to the effective number instead of to one over it",
+        explanation=(
+            "The effective number grows with the samples of a class, so frequent classes weigh most. It takes the "
+            "place of the count: what do you do with a count to get a weight that is large for rare classes?"
+        ),
+        caught_by=FORMULAS,
+        swap=(("weights = 1 / (1 - beta**samples)", "weights = 1 - beta**samples"),),
     ),
     WrongAnswer(
         id="effective-not-rescaled",
@@ -102,9 +122,9 @@ wrong_answers = [
         id="ignored-in-the-denominator",
         title="ignored samples counted in the denominator",
         explanation=(
-            "Ignored samples add nothing above the fraction bar, but their weights (those of class 0, where their "
-            "target was parked) are still below it. Then padding a batch makes the loss smaller. Use the same samples "
-            "above and below."
+            "Ignored samples add nothing above the fraction bar, but they still count below it, with 1 or with the "
+            "weight of whichever class their target was replaced by. Then padding a batch makes the loss smaller. Use "
+            "the same samples above and below."
         ),
         caught_by=LOSS,
         swap=(
@@ -123,6 +143,16 @@ wrong_answers = [
         ),
         caught_by=LOSS,
         swap=(("(target_weights * losses).sum() / target_weights.sum()", "losses.mean()"),),
+    ),
+    WrongAnswer(
+        id="ignore-index-fixed",
+        title="ignore_index taken to be -100, whatever was passed",
+        explanation=(
+            "Samples are left out if their target is -100, which is only the default. With another `ignore_index`, the "
+            "number of a class for example, the marked samples go on counting. Compare the targets with the argument."
+        ),
+        caught_by=LOSS,
+        swap=(("counted = targets != ignore_index", "counted = targets != -100"),),
     ),
     WrongAnswer(
         id="exponentials-overflow",
@@ -161,6 +191,26 @@ wrong_answers = [
                 "return counts[class_of_sample] / counts[class_of_sample].sum()",
             ),
         ),
+    ),
+    WrongAnswer(
+        id="share-of-the-class-for-each-sample",
+        title="the share of the whole class given to each of its samples",
+        explanation=(
+            "Each sample gets 1 / (number of classes), so a class of five samples has five shares, and all weights "
+            "together exceed 1. That number is what a class may have in total: how much of it is left for one sample?"
+        ),
+        caught_by=SHARES,
+        # balanced_indices stays as it was, so that the mistake is recognised whatever the draws are made with
+        code="""
+balanced_indices = type(balanced_indices)(balanced_indices.__code__, dict(globals()))
+
+
+def sample_weights(labels):
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.size == 0:
+        raise ValueError("labels must be (samples,)")
+    return np.full(labels.size, 1 / np.unique(labels).size)
+""",
     ),
     WrongAnswer(
         id="classes-from-zero-on",
@@ -227,6 +277,68 @@ def balanced_indices(labels, num_samples, rng):
         ),
         caught_by=DRAWS,
         swap=(("return rng.choice(", "return np.random.default_rng(0).choice("),),
+    ),
+    WrongAnswer(
+        id="generator-of-its-own",
+        title="a fresh generator made inside the function",
+        explanation=(
+            "A generator without a seed is made at each call, so nobody can repeat a training run, and the one that was "
+            "passed in is never asked. Draw from `rng`."
+        ),
+        caught_by=DRAWS,
+        swap=(("return rng.choice(", "return np.random.default_rng().choice("),),
+    ),
+    WrongAnswer(
+        id="equal-counts-shuffled",
+        title="the same number of samples of each class, shuffled",
+        explanation=(
+            "Each class gets its part of the draws exactly, and the order is shuffled afterwards. Such draws are not "
+            "independent: after one sample of a class, the next is less likely to be of that class. Are two draws "
+            "from three classes ever of one class in your version?"
+        ),
+        caught_by=DRAWS,
+        code="""
+def balanced_indices(labels, num_samples, rng):
+    if num_samples < 1:
+        raise ValueError("nothing to draw")
+    sample_weights(labels)  # refuses what is no list of labels
+    members = [np.flatnonzero(np.asarray(labels) == label) for label in np.unique(labels)]
+    turns = rng.permutation(np.arange(num_samples) % len(members))
+    return np.array([members[turn][rng.integers(members[turn].size)] for turn in turns])
+""",
+    ),
+    WrongAnswer(
+        id="classes-in-turn",
+        title="the classes drawn in turn, each once in every round",
+        explanation=(
+            "Every round contains each class once, so what has come tells which class comes next. Each draw should be "
+            "able to give any class, whatever came before it."
+        ),
+        caught_by=DRAWS,
+        code="""
+def balanced_indices(labels, num_samples, rng):
+    if num_samples < 1:
+        raise ValueError("nothing to draw")
+    sample_weights(labels)  # refuses what is no list of labels
+    members = [np.flatnonzero(np.asarray(labels) == label) for label in np.unique(labels)]
+    turns = np.arange(num_samples) % len(members)
+    return np.array([members[turn][rng.integers(members[turn].size)] for turn in turns])
+""",
+    ),
+    WrongAnswer(
+        id="draws-sorted",
+        title="draws sorted, or grouped by class",
+        explanation=(
+            "The right samples are drawn, but in an order: neighbours are nearly always of one class. A model trained on "
+            "such batches forgets one class while it sees the next. Leave the draws in the order in which they came."
+        ),
+        caught_by=DRAWS,
+        swap=(
+            (
+                "return rng.choice(probabilities.size, size=num_samples, p=probabilities)",
+                "return np.sort(rng.choice(probabilities.size, size=num_samples, p=probabilities))",
+            ),
+        ),
     ),
     # ------------------------------------------------------------------------------------------- bad input
     WrongAnswer(

@@ -42,6 +42,37 @@ wrong_answers = [
         swap=((TERMS, "terms = torch.exp(-self.log_var) * losses"),),
     ),
     WrongAnswer(
+        id="half-forgotten",
+        title="the factor ½ left out",
+        explanation=(
+            "Your total is twice what it should be, and so is every gradient: the best weights are the same, but the "
+            "loss of the model counts twice as much against anything that is added to it. Which number stands in front "
+            "of the bracket?"
+        ),
+        caught_by="test_total",
+        swap=(("return terms.sum() / 2", "return terms.sum()"),),
+    ),
+    WrongAnswer(
+        id="mean-over-terms",
+        title="the terms averaged instead of summed",
+        explanation=(
+            "Your total is divided by the number of terms, so adding a term weakens the gradients of all others. The "
+            "task asks for a sum."
+        ),
+        caught_by="test_total",
+        swap=(("return terms.sum() / 2", "return terms.mean() / 2"),),
+    ),
+    WrongAnswer(
+        id="log-sigma",
+        title="log_var taken for the logarithm of the standard deviation",
+        explanation=(
+            "You divide by exp(2s) and add s, which is right for s = ln σ. Here s = ln σ², as the name log_var says: "
+            "what is exp(s) then, and how much is ln σ in terms of s?"
+        ),
+        caught_by="test_total",
+        swap=((TERMS, "terms = torch.exp(-2 * self.log_var) * losses + 2 * self.log_var"),),
+    ),
+    WrongAnswer(
         id="exp-of-plus-s",
         title="losses multiplied by the variance instead of divided by it",
         explanation=(
@@ -50,6 +81,35 @@ wrong_answers = [
         ),
         caught_by="test_total",
         swap=((TERMS, "terms = torch.exp(self.log_var) * losses + self.log_var"),),
+    ),
+    WrongAnswer(
+        id="exp-of-plus-s-throughout",
+        title="the variance used as weight, in the total and in weights()",
+        explanation=(
+            "With `log_var` at zero everything looks right; away from it the sign of s is the wrong way round, and "
+            "noisy terms count more instead of less. A Gaussian with a large variance forgives large errors: on which "
+            "side of the fraction does the variance stand?"
+        ),
+        caught_by="test_total",
+        swap=(
+            (TERMS, "terms = torch.exp(self.log_var) * losses + self.log_var"),
+            (WEIGHTS, "return torch.exp(self.log_var.detach())"),
+        ),
+    ),
+    WrongAnswer(
+        id="log-var-clamped",
+        title="log_var clamped to a range",
+        explanation=(
+            "Outside your range the total no longer follows `log_var`, and the gradient on it is 0, so an entry that "
+            "gets there never comes back. The task sets no limits."
+        ),
+        caught_by="test_total",
+        swap=(
+            (
+                TERMS,
+                "log_var = self.log_var.clamp(-10, 10)\n        terms = torch.exp(-log_var) * losses + log_var",
+            ),
+        ),
     ),
     WrongAnswer(
         id="softmax-weights",
@@ -145,6 +205,16 @@ wrong_answers = [
         swap=((WEIGHTS, "return torch.exp(-self.log_var)"),),
     ),
     WrongAnswer(
+        id="weights-overwrite-the-parameter",
+        title="weights() computed in place, in the memory of log_var",
+        explanation=(
+            "The first answer is right, but it was written over `log_var`, so the next total and the next weights are "
+            "not. Functions whose names end in an underscore change their tensor, also through `data` or `detach()`."
+        ),
+        caught_by="test_parameter_and_weights",
+        swap=((WEIGHTS, "return self.log_var.detach().neg_().exp_()"),),
+    ),
+    WrongAnswer(
         id="broadcasts-one-loss",
         title="one loss spread over all terms",
         explanation=(
@@ -155,14 +225,34 @@ wrong_answers = [
         swap=(("if losses.shape != self.log_var.shape:", "if losses.dim() > 2:"),),
     ),
     WrongAnswer(
+        id="zero-refused",
+        title="a loss of 0 refused",
+        explanation=(
+            "A loss of 0 is allowed: a hinge or a contrastive term with a margin reaches it, and so does a term that "
+            "has nothing to say about a batch. Look at the comparison."
+        ),
+        caught_by="test_values_of_losses",
+        swap=(("(losses < 0).any()", "(losses <= 0).any()"),),
+    ),
+    WrongAnswer(
         id="negative-and-nan-accepted",
-        title="losses below zero, infinite or NaN let through",
+        title="the values of the losses not looked at",
         explanation=(
             "A negative loss has no best variance: its weight grows without end. And a NaN makes the parameters NaN "
             "for good. Both have to be refused before they are weighed."
         ),
         caught_by="test_values_of_losses",
-        swap=(("if not losses.isfinite().all() or (losses < 0).any():", "if losses.sum() < 0:"),),
+        swap=(("if not losses.isfinite().all() or (losses < 0).any():", "if False:"),),
+    ),
+    WrongAnswer(
+        id="nan-and-infinity-accepted",
+        title="NaN and infinity let through",
+        explanation=(
+            "Losses below zero are refused, but `loss < 0` is False for NaN and for infinity, and one of them makes "
+            "the parameters NaN for good. Ask whether the losses are finite as well."
+        ),
+        caught_by="test_values_of_losses",
+        swap=(("if not losses.isfinite().all() or (losses < 0).any():", "if (losses < 0).any():"),),
     ),
 ]
 

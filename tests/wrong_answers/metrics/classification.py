@@ -25,9 +25,9 @@ wrong_answers = [
         ),
         caught_by=FREQUENT_CLASS,
         swap=(
-            ("float(recall[support > 0].mean())", "float(correct.sum() / truth.size)"),
-            ("float(f1.mean())", "float(correct.sum() / truth.size)"),
-            ("float((f1 * support).sum() / support.sum())", "float(correct.sum() / truth.size)"),
+            ("float(recall[support > 0].mean())", "float(correct.sum() / confusion.sum())"),
+            ("float(f1.mean())", "float(correct.sum() / confusion.sum())"),
+            ("float((f1 * support).sum() / support.sum())", "float(correct.sum() / confusion.sum())"),
         ),
     ),
     WrongAnswer(
@@ -85,6 +85,21 @@ wrong_answers = [
         ),
     ),
     WrongAnswer(
+        id="repeated-pairs-counted-once",
+        title="a pair (true, predicted) that occurs several times counted once",
+        explanation=(
+            "confusion[y_true, y_pred] += 1 with whole arrays as index reads all cells first, adds one, and writes them "
+            "back, so ten samples in one cell leave a 1 there. What should the sum of the matrix be, and what is it?"
+        ),
+        caught_by=COUNTING,
+        swap=(
+            (
+                "np.add.at(confusion, (truth.astype(np.int64), predicted.astype(np.int64)), 1)",
+                "confusion[truth.astype(np.int64), predicted.astype(np.int64)] += 1",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="micro-f1-weighted-by-support",
         title="micro-F1 as the mean of the per-class F1 weighted by support",
         explanation=(
@@ -124,6 +139,22 @@ wrong_answers = [
         caught_by=FREQUENT_CLASS,
         swap=(("dtype=np.int64)\n    np.add", "dtype=np.float64)\n    np.add"),),
     ),
+    WrongAnswer(
+        id="f1-of-no-hits-is-nan",
+        title="F1 left as NaN where precision and recall are both 0",
+        explanation=(
+            "Precision and recall are safe, but their harmonic mean divides by their sum, which is 0 for a class "
+            "without a hit. The NaN then spreads into macro-F1 and weighted F1. Written in counts, F1 has a "
+            "denominator that is 0 in one case only: which?"
+        ),
+        caught_by=FREQUENT_CLASS,
+        swap=(
+            (
+                "f1 = 2 * correct / np.maximum(calls + support, 1)",
+                'with np.errstate(invalid="ignore"):\n        f1 = 2 * precision * recall / (precision + recall)',
+            ),
+        ),
+    ),
     # --------------------------------------------------------------------------- several classes: the unused classes
     WrongAnswer(
         id="nan-for-unused-classes",
@@ -137,6 +168,22 @@ wrong_answers = [
             ("np.maximum(calls, 1)", "calls"),
             ("np.maximum(support, 1)", "support"),
             ("np.maximum(calls + support, 1)", "(calls + support)"),
+        ),
+    ),
+    WrongAnswer(
+        id="matrix-of-the-labels-seen",
+        title="a confusion matrix only as large as the highest label in the data",
+        explanation=(
+            "The size of the matrix is taken from the labels that happen to occur, so two test sets of one task give "
+            "matrices of different sizes, and macro-F1 forgets the classes above the highest one. Which argument says "
+            "how many classes there are?"
+        ),
+        caught_by=UNUSED_CLASSES,
+        swap=(
+            (
+                "confusion = np.zeros(",
+                "n_classes = int(max(truth.max(), predicted.max())) + 1\n    confusion = np.zeros(",
+            ),
         ),
     ),
     WrongAnswer(
@@ -172,6 +219,34 @@ wrong_answers = [
         swap=(("recall[support > 0].mean()", "recall.mean()"),),
     ),
     # ----------------------------------------------------------------------------------------- the binary report
+    WrongAnswer(
+        id="false-positives-and-negatives-swapped",
+        title="false positives and false negatives swapped in the binary report",
+        explanation=(
+            "The second word says what the sample was called, the first whether that was right. A false positive was "
+            "*called* positive although its label is 0. With the two swapped, precision and recall change places too."
+        ),
+        caught_by=WHOLE_SET,
+        swap=(
+            ("fp = int((~truth & positive).sum())", "fp = int((truth & ~positive).sum())"),
+            ("fn = int((truth & ~positive).sum())", "fn = int((~truth & positive).sum())"),
+        ),
+    ),
+    WrongAnswer(
+        id="counts-as-floats",
+        title="counts given as floating-point numbers",
+        explanation=(
+            "The values are right, the type is not: sums of labels that were turned into floats are floats. Counts are "
+            "whole numbers; the task asks for integers."
+        ),
+        caught_by=WHOLE_SET,
+        swap=(
+            (
+                "recall=recall, f1=f1, tp=tp, fp=fp, fn=fn, tn=tn)",
+                "recall=recall, f1=f1, tp=float(tp), fp=float(fp), fn=float(fn), tn=float(tn))",
+            ),
+        ),
+    ),
     WrongAnswer(
         id="ratios-per-row",
         title="precision and recall taken in each row and averaged",
@@ -245,6 +320,16 @@ wrong_answers = [
         ),
         caught_by=THRESHOLD,
         swap=(("probability.ravel() >= threshold", "np.round(probability.ravel()) == 1"),),
+    ),
+    WrongAnswer(
+        id="zero-division-ignored",
+        title="0/0 always counted as 0, whatever zero_division says",
+        explanation=(
+            "The argument `zero_division` has no effect in your report. Where precision or recall is 0/0, the caller "
+            "chooses the value; 0 is only the default."
+        ),
+        caught_by=THRESHOLD,
+        swap=(("precision = tp / (tp + fp) if", "zero_division = 0.0\n    precision = tp / (tp + fp) if"),),
     ),
     WrongAnswer(
         id="nan-on-zero-division",

@@ -1,7 +1,8 @@
 """Wrong answers and differently written correct solutions of metrics/retrieval.
 
 "Other relevant items counted as competitors" (B-Q5c) is the correct best rank unless two relevant items share the best
-score: the check of ties has such a row.
+score: the check of best ranks has such a row. `ranks-from-zero` has right summaries; where they are wrong as well, the
+diagnosis still names it.
 """
 
 from grader.catalogue import Alternative, WrongAnswer
@@ -72,6 +73,38 @@ def positive_ranks(sim, relevant, _checked=positive_ranks):
         swap=((PLACE, "np.zeros(len(positives), dtype=np.int64)  #"),),
     ),
     WrongAnswer(
+        id="ranks-from-zero",
+        title="ranks counted from 0",
+        explanation=(
+            "The best item has rank 0, as a position in an array has. Ranks count from 1: whoever reads your list takes "
+            "every item for one place better than it is, and 1 / rank has no value for the best. How many items stand "
+            "ahead of the first one, and what is its rank?"
+        ),
+        caught_by=RANKS,
+        code="""
+def positive_ranks(sim, relevant, _from_one=positive_ranks):
+    return [ranks - 1 for ranks in _from_one(sim, relevant)]
+
+
+def retrieval_metrics(sim, relevant, ks=(1, 5, 10)):
+    if any(k < 1 for k in ks):
+        raise ValueError("k")
+    best = np.array([ranks.min() for ranks in positive_ranks(sim, relevant)])
+    metrics = {f"R@{k}": float((best < k).mean()) for k in ks}
+    return metrics | {"median_rank": float(np.median(best) + 1), "mrr": float((1 / (best + 1)).mean())}
+
+
+def ndcg_at_k(sim, relevant, k):
+    if k < 1:
+        raise ValueError("k")
+
+    def gain(ranks):
+        return (1 / np.log2(ranks[ranks < k] + 2)).sum()
+
+    return float(np.mean([gain(ranks) / gain(np.arange(len(ranks))) for ranks in positive_ranks(sim, relevant)]))
+""",
+    ),
+    WrongAnswer(
         id="ranks-of-floats",
         title="ranks as floating-point numbers",
         explanation=(
@@ -126,7 +159,7 @@ def positive_ranks(sim, relevant, _checked=positive_ranks):
             "other answers. Two captions of one image with the same score then push each other to rank 2, and R@1 is "
             "lost although the first place is right. Which items can spoil a query?"
         ),
-        caught_by=TIES,
+        caught_by=BEST,
         code="""
 def retrieval_metrics(sim, relevant, ks=(1, 5, 10)):
     positive_ranks(sim, relevant)
@@ -199,6 +232,37 @@ def retrieval_metrics(sim, relevant, ks=(1, 5, 10)):
         swap=(("ranks.min() for ranks", "ranks[0] for ranks"),),
     ),
     WrongAnswer(
+        id="worst-rank",
+        title="each query judged by the worst of its ranks",
+        explanation=(
+            "A query counts as a hit only if *all* its relevant items are among the first k. Whoever searches is happy "
+            "with one right answer, and with five captions an image your R@1 could never exceed 0. Which of a query's "
+            "ranks is the best?"
+        ),
+        caught_by=BEST,
+        swap=(("ranks.min() for ranks", "ranks.max() for ranks"),),
+    ),
+    WrongAnswer(
+        id="median-of-all-ranks",
+        title="the median over the ranks of all relevant items",
+        explanation=(
+            "A query with five answers enters the median five times, four of them with ranks that are not its best, so "
+            "the median gets worse the more captions an image has. How many numbers should each query give?"
+        ),
+        caught_by=BEST,
+        swap=(("float(np.median(best))", "float(np.median(np.concatenate(positive_ranks(sim, relevant))))"),),
+    ),
+    WrongAnswer(
+        id="reciprocal-of-all-ranks",
+        title="the mean of 1 / rank over all relevant items",
+        explanation=(
+            "Every relevant item gives a reciprocal rank, and only one item of a query can have rank 1. With several "
+            "answers a query even a perfect order then stays below 1. How many reciprocal ranks should each query give?"
+        ),
+        caught_by=BEST,
+        swap=(("(1 / best).mean()", "(1 / np.concatenate(positive_ranks(sim, relevant))).mean()"),),
+    ),
+    WrongAnswer(
         id="reciprocal-ranks-from-zero",
         title="ranks from 0 in the mean reciprocal rank",
         explanation=(
@@ -239,6 +303,16 @@ def retrieval_metrics(sim, relevant, ks=(1, 5, 10)):
         ),
         caught_by=NDCG,
         swap=((NUMERATOR, "gain(ranks) / (1 / np.log2(np.arange(1, len(ranks) + 1) + 1)).sum()"),),
+    ),
+    WrongAnswer(
+        id="ideal-of-k-answers",
+        title="the ideal gain summed over all k places, also where there are fewer relevant items",
+        explanation=(
+            "You divide by the gain of k relevant items. A query that has only one can then never reach 1, even with "
+            "that one in the first place. How many of the k places can this query fill?"
+        ),
+        caught_by=NDCG,
+        swap=((NUMERATOR, "gain(ranks) / gain(np.arange(1, k + 1))"),),
     ),
     WrongAnswer(
         id="ideal-of-one-answer",
@@ -304,6 +378,43 @@ def ndcg_at_k(sim, relevant, k):
                 "sim, relevant = np.clip(np.asarray(sim, dtype=np.float64), -1, 1), np.asarray(relevant)",
             ),
         ),
+    ),
+    WrongAnswer(
+        id="unsigned-numbers-negated",
+        title="the sign of unsigned integers turned round for sorting",
+        explanation=(
+            "Unsigned integers have no negatives: minus 0 stays 0 and minus 3 becomes 253 in 8 bits, so the lowest item "
+            "comes first. Scores that were quantised to 8 bits look like that. What could you do with the numbers "
+            "before you change their sign, or how could you count without changing it?"
+        ),
+        caught_by=INVARIANT,
+        code="""
+def positive_ranks(sim, relevant, _checked=positive_ranks):
+    _checked(sim, relevant)
+    ranks = []
+    for row, answers in zip(np.asarray(sim), np.asarray(relevant)):
+        order = np.lexsort((np.arange(len(row)), answers, -row))
+        rank = np.empty(len(row), dtype=np.int64)
+        rank[order] = np.arange(1, len(row) + 1)
+        ranks.append(rank[answers])
+    return ranks
+""",
+    ),
+    WrongAnswer(
+        id="sim-overwritten",
+        title="the caller's similarities overwritten",
+        explanation=(
+            "The ranks are right, and afterwards the caller's matrix is another one: `np.asarray` does not copy an "
+            "array, so what you write into it is written there. The next metric is computed from the remains. Which "
+            "lines assign into `sim`?"
+        ),
+        caught_by=INVARIANT,
+        code="""
+def positive_ranks(sim, relevant, _checked=positive_ranks):
+    ranks = _checked(sim, relevant)
+    np.asarray(sim)[np.asarray(relevant)] = 0
+    return ranks
+""",
     ),
     WrongAnswer(
         id="nan-loses-every-comparison",

@@ -81,8 +81,18 @@ wrong_answers = [
         id="stop-not-final",
         title="counting and recording go on after the stop",
         explanation=(
-            "A call after the stop is treated like any other: `epoch` moves on, and a good value even takes the stop "
-            "back. Ask first whether the stop has already been given."
+            "A call after the stop is treated like any other: `epoch` moves on, and a good value becomes the best one. "
+            "The rule says that such a call changes nothing. Ask first whether the stop has already been given."
+        ),
+        caught_by="test_patience",
+        swap=(("        if self.stopped:\n            return True\n", ""),),
+    ),
+    WrongAnswer(
+        id="stop-taken-back",
+        title="a good value after the stop takes the stop back",
+        explanation=(
+            "A call after the stop is treated like any other, and an improvement makes the answer False again. A stop "
+            "is final. Ask first whether it has already been given."
         ),
         caught_by="test_patience",
         swap=(
@@ -101,6 +111,19 @@ wrong_answers = [
         swap=(
             ("value < self.best_value - self.min_delta", "value <= self.best_value - self.min_delta"),
             ("value > self.best_value + self.min_delta", "value >= self.best_value + self.min_delta"),
+        ),
+    ),
+    WrongAnswer(
+        id="min-delta-ignored",
+        title="every gain counted as improvement, however small",
+        explanation=(
+            "`min_delta` has no effect: a value that is better by a hair resets the waiting, so noise keeps the "
+            "training going. An improvement has to exceed the best value by more than `min_delta`."
+        ),
+        caught_by="test_improvements",
+        swap=(
+            ("value < self.best_value - self.min_delta", "value < self.best_value"),
+            ("value > self.best_value + self.min_delta", "value > self.best_value"),
         ),
     ),
     WrongAnswer(
@@ -178,6 +201,44 @@ wrong_answers = [
         ),
     ),
     WrongAnswer(
+        id="stop-without-a-state-raises",
+        title="the stop restores also when no state was kept",
+        explanation=(
+            "If all values were NaN or infinite, there is nothing to bring back when patience runs out, and your "
+            "`step` ends in an error instead of saying stop. In this case the model stays as it is."
+        ),
+        caught_by="test_values_that_are_not_finite",
+        swap=(
+            (
+                "if self.stopped and self.restore_best and self.best_state is not None:",
+                "if self.stopped and self.restore_best:",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="best-value-begins-at-infinity",
+        title="best_value begins at infinity instead of None",
+        explanation=(
+            "Infinity is a handy starting value for a comparison, but whoever looks at `best_value` before the first "
+            "finite value should see that there is none. The table of attributes says what it is before the first call."
+        ),
+        caught_by="test_settings",
+        swap=(
+            ("self.best_value: float | None = None", 'self.best_value = math.inf if mode == "min" else -math.inf'),
+            ("elif self.best_value is None:", "elif math.isinf(self.best_value):"),
+        ),
+    ),
+    WrongAnswer(
+        id="epochs-counted-from-one",
+        title="epochs counted from 1",
+        explanation=(
+            "The first call of `step` is number 1 for you, so `epoch` and `best_epoch` are one too high. The task "
+            "counts from 0: which value must `epoch` have before the first call?"
+        ),
+        caught_by="test_settings",
+        swap=(("self.epoch = -1", "self.epoch = 0"),),
+    ),
+    WrongAnswer(
         id="nan-min-delta",
         title="NaN accepted as min_delta",
         explanation=(
@@ -228,6 +289,16 @@ wrong_answers = [
         ),
     ),
     WrongAnswer(
+        id="not-restored-at-the-stop",
+        title="the best weights kept, but not brought back at the stop",
+        explanation=(
+            "`restore` works when it is called, but `step` never calls it, so at the stop the model has the weights of "
+            "the last epoch although `restore_best` is set."
+        ),
+        caught_by="test_best_weights_after_the_stop",
+        swap=(("                self.restore(model)", "                pass"),),
+    ),
+    WrongAnswer(
         id="restore-best-ignored",
         title="the weights brought back although restore_best is False",
         explanation=(
@@ -247,6 +318,49 @@ wrong_answers = [
         ),
         caught_by="test_restore_on_request",
         swap=(("model.load_state_dict(self.best_state)", "model.load_state_dict(self.best_state, assign=True)"),),
+    ),
+    WrongAnswer(
+        id="restore-rebinds-the-name",
+        title="restore gives the best weights to a new model that nobody sees",
+        explanation=(
+            "Inside a function, `model = ...` only lets the name point to something else; the caller's model keeps its "
+            "weights. Which call writes values into a model that exists already?"
+        ),
+        caught_by="test_restore_on_request",
+        swap=(
+            (
+                "model.load_state_dict(self.best_state)",
+                "model = copy.deepcopy(model)\n        model.load_state_dict(self.best_state)",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="restore-ignores-its-argument",
+        title="restore writes into the model seen by step, whatever model it is given",
+        explanation=(
+            "You remember the model that was trained and write the best state back into it. `restore(model)` may be "
+            "given another one, for example a copy for the evaluation, and then yours changes the wrong one."
+        ),
+        caught_by="test_restore_on_request",
+        swap=(
+            ("        self.epoch += 1\n", "        self.epoch += 1\n        self.model = model\n"),
+            ("model.load_state_dict(self.best_state)", "self.model.load_state_dict(self.best_state)"),
+        ),
+    ),
+    WrongAnswer(
+        id="restore-ends-training-mode",
+        title="restore switches the model to inference mode",
+        explanation=(
+            "After restoring, dropout and batch normalisation of the model work as in inference, and whoever trains on "
+            "does so without noticing. `restore` is about the state only; the mode is the caller's choice."
+        ),
+        caught_by="test_restore_on_request",
+        swap=(
+            (
+                "model.load_state_dict(self.best_state)",
+                "model.eval()\n        model.load_state_dict(self.best_state)",
+            ),
+        ),
     ),
     WrongAnswer(
         id="kept-only-to-restore",
