@@ -6,12 +6,13 @@
 # scores of a pretrained network are taken for features, a sequence of word vectors meets one vector of the image,
 # padding is averaged in, and two linear layers follow each other with nothing in between, so that they are one.
 #
-# ## Your task (about 40 minutes)
+# ## Your task (about 30 minutes)
 #
 # **1. `strip_head(cnn)`** returns `(encoder, width)`. Image classifiers such as ResNets end in a linear layer `fc`,
-# which turns features into class scores. `encoder` is a **copy** of `cnn` in which `fc` is an `nn.Identity`, and
-# `width` is the number of features that `fc` took in.
+# which turns features into class scores. `encoder` is a **copy** of `cnn`, an object of the same class, in which `fc`
+# is an `nn.Identity`; `width` is the number of features that `fc` took in.
 #
+# - The `forward` of `cnn` may do more than call its layers one after the other. The copy does the same, up to `fc`.
 # - `cnn` stays as it is, and the copy shares no parameters and no buffers with it.
 # - `TypeError` if `cnn` has no attribute `fc`, or if that is not an `nn.Linear`.
 #
@@ -25,7 +26,7 @@
 # |---|---|---|
 # | `image` | `(batch, 3, height, width)` | goes to `image_encoder`, which returns `(batch, image_dim)` |
 # | `text` | `(batch, length)`, `int64` | token ids from 0 to `vocab_size - 1`; `pad_id` marks padding |
-# | logits | `(batch, n_classes)` | in the dtype of the parameters; no softmax |
+# | logits | `(batch, n_classes)` | in the dtype of the parameters, which `image` has too; no softmax |
 #
 # | attribute | |
 # |---|---|
@@ -34,14 +35,16 @@
 # | `fc1` | linear, with bias, `image_dim + embed_dim` → `hidden` |
 # | `fc2` | linear, with bias, `hidden` → `n_classes` |
 #
-# These hold all parameters of the module.
+# These hold all parameters of the module. (Another attribute may refer to the same layers once more, such as an
+# `nn.Sequential` of them.) `pad_id` is one of the ids from 0 to `vocab_size - 1`.
 #
 # - The text's vector is the mean of the embeddings of its **real** tokens, wherever in the row they stand. A text of
 #   padding only has the vector 0. Padding has no influence, whatever its row of `embedding.weight` holds (the checks
 #   fill it with random numbers), and the gradient of this row is 0.
 # - The image's features come first, the text's vector second: `fc1`, ReLU, dropout, `fc2`.
-# - `dropout` is the probability with which a hidden unit is set to 0 in training mode; the others are divided by
-#   1 − `dropout` there. In evaluation mode nothing is dropped and nothing rescaled.
+# - `dropout` is the probability with which a hidden unit is set to 0 in training mode, each unit of each sample
+#   independently of all others; the others are divided by 1 − `dropout` there. Nothing but hidden units is dropped. In
+#   evaluation mode nothing is dropped and nothing rescaled.
 # - Gradients reach the image encoder, the embeddings of the real tokens and both linear layers.
 # - `ValueError` when the encoder's result is not `(batch, image_dim)`, when `image` and `text` differ in batch size,
 #   when `text` is not 2-D or has length 0, and for an id below 0 or from `vocab_size` on. A text of floating-point
@@ -166,7 +169,10 @@ class MultimodalClassifier(nn.Module):
 #
 # cnn = Cnn()
 # encoder, width = strip_head(cnn)
-# assert width == 4 and encoder(torch.ones(2, 3, 5, 5)).shape == (2, 4), "the encoder returns the 4 features"
+# assert width == 4, "fc takes in 4 features"
+# assert encoder is not cnn, "a copy"
+# assert isinstance(encoder, Cnn) and isinstance(encoder.fc, nn.Identity), "a copy of cnn in which fc is an nn.Identity"
+# assert encoder(torch.ones(2, 3, 5, 5)).shape == (2, 4), "the encoder returns the 4 features"
 # assert cnn(torch.ones(2, 3, 5, 5)).shape == (2, 10), "the original still returns its 10 class scores"
 
 # %% [markdown]
@@ -190,7 +196,8 @@ class MultimodalClassifier(nn.Module):
 #
 # `strip_head`: look at `fc`, refuse what is not linear, copy deeply, replace in the copy. `forward`: check the text,
 # encode the image, check the result. Find the padding, embed, fill the padding's vectors with 0, add up, divide by the
-# number of real tokens but at least by 1. Put image and text side by side; linear, ReLU, dropout, linear.
+# number of real tokens but at least by 1. Put image and text side by side; linear, ReLU, dropout, linear. `__init__`
+# begins with `super().__init__()`: before that, a module cannot hold others.
 #
 # </details>
 # <details><summary>Hint 4: one line of code</summary>

@@ -84,7 +84,7 @@ from typing import SupportsIndex
 # | `twice_is_fourfold` | Twice as many text tokens and image tokens make joint attention cost 4 times as much. |
 # | `more_heads_cost_more` | At the same model width, 16 heads cost twice as much as 8. |
 # | `flash_drops_weights` | FlashAttention is fast because it leaves out weights that are close to zero. |
-# | `order_needs_positions` | Without positions or a mask, permuting the tokens only permutes self-attention's outputs. |
+# | `order_needs_positions` | Permuting the tokens only permutes self-attention's outputs (no mask, no positions). |
 # | `weights_prove_causes` | A weight of 0.9 on an image region proves that this region caused the answer. |
 # | `grouping_shrinks_cache` | Sharing keys among query heads shrinks the cache, not the number of dot products. |
 
@@ -158,8 +158,10 @@ claims.update(
 #   `TypeError` for a size that is a `bool`, a `float` (also 4.0) or a string; `ValueError` for one below 1. The
 #   function `whole_number` below does this for one size; it is given, and you need not use it.
 # - `ValueError` when `num_heads` does not divide `d_model`, or does not divide the width of the values; when `mode` is
-#   none of the three; when `n_latent` is missing in the mode `"resampler"`, or is given in another one, whatever it is.
-# - Where a call breaks several rules, the exception of any of them will do.
+#   none of the three; when `n_latent` is missing in the mode `"resampler"`, or is given in another one (an
+#   `n_latent` of 0 is given, too).
+# - Sizes are checked before anything is divided. Apart from that, where a call breaks several rules, the exception of
+#   any of them will do.
 # - Nothing is forbidden, and plain Python is all you need.
 #
 # ### A worked example
@@ -240,8 +242,7 @@ def fusion_macs(n_text: int, n_image: int, d_model: int, mode: str, n_latent: in
 # %% tags=["visible-checks", "active-ipynb"]
 # assert attention_macs(3, 2, 5) == 60, attention_macs(3, 2, 5)
 # assert attention_macs(3, 2, 4, d_value=6, num_heads=2) == 60, attention_macs(3, 2, 4, d_value=6, num_heads=2)
-# # 3 text tokens, 7 image tokens, width 5
-# assert fusion_macs(3, 7, 5, "joint") == 1000, fusion_macs(3, 7, 5, "joint")
+# assert fusion_macs(3, 7, 5, "joint") == 1000, fusion_macs(3, 7, 5, "joint")  # 3 words, 7 patches, width 5
 # assert fusion_macs(3, 7, 5, "cross") == 420, fusion_macs(3, 7, 5, "cross")
 # assert fusion_macs(3, 7, 5, "resampler", n_latent=1) == 230, fusion_macs(3, 7, 5, "resampler", n_latent=1)
 

@@ -20,17 +20,17 @@
 # | `weights` | `(batch, text tokens, image tokens)` | how much of each |
 #
 # - Arguments and results are TensorFlow tensors (eager mode). `text`, `image` and both results have one floating dtype:
-#   float32 comes back as float32, float64 as float64.
+#   float32 comes back as float32, float64 as float64. A mix of two dtypes need not be handled.
 # - Weights: the dot product of a text token with each image token **of the same sample**, divided by √width, then a
 #   softmax over the image tokens. Context: the image tokens averaged with these weights.
-# - A masked image token has weight exactly 0, the others sum to 1, and its content has no influence (finite content;
-#   you need not handle NaN there).
+# - A masked image token has weight exactly 0, the others sum to 1, and its content has no influence, also where it is
+#   large: in a check, masked tokens have scores of ten million (they are finite; you need not handle NaN there).
 # - A sample whose image tokens are all masked has weights 0 and context 0, and no gradient becomes NaN because of it.
 # - Scores as large as ±10000 give finite, correct results. Gradients flow from `context` to `text` and `image`.
 # - `ValueError` when `text` or `image` is not 3-D, when they differ in batch size or in width, when there are 0 image
 #   tokens, or when the mask's shape is not `(batch, image tokens)`. Test this in Python, before TensorFlow meets shapes
 #   that do not fit. Features that are not floating, or a mask that is not boolean: `TypeError` or `ValueError`, as you
-#   like.
+#   like. There is at least one text token, and the width is at least 1.
 #
 # Not allowed: the ready-made `Attention`, `MultiHeadAttention` and `GroupQueryAttention` of `keras.layers`, and
 # `keras.ops.dot_product_attention`. Everything else in TensorFlow and Keras is welcome, loops included.
@@ -63,7 +63,8 @@ def cross_modal_attention(
 
     Returns the context (batch, text tokens, width) and the weights (batch, text tokens, image tokens), in the dtype of
     the inputs. A sample without any valid image token has weights 0 and context 0.
-    Raises ValueError for shapes that do not fit together or no image tokens, TypeError for a wrong dtype.
+    Raises ValueError for shapes that do not fit together or no image tokens; TypeError (ValueError is as good) for
+    features that are not floating and for a mask that is not boolean.
     """
     ### BEGIN SOLUTION
     if not (text.dtype.is_floating and image.dtype.is_floating):
@@ -98,25 +99,27 @@ def cross_modal_attention(
 # %% [markdown]
 # ## Try it
 #
-# The first text token is 3 in one coordinate of nine, so its dot products 3 ln 4 and 0 become ln 4 and 0: weights 4/5
-# and 1/5. The second text token is all 0 and takes the plain average.
+# The first text token is (2, 0, 0, 0): its dot products 2 ln 7, 0, 0, 0 become ln 7, 0, 0, 0, and the weights are 7/10
+# and three times 1/10. The other text tokens are all 0 and take the plain average. There are 4 text tokens, 4 image
+# tokens and 4 coordinates, so that the shortcut of the introduction runs as well: see what it returns. In the hidden
+# checks the sizes differ.
 
 # %% tags=["visible-checks", "active-ipynb"]
-# text = tf.pad(tf.constant([[[3.0], [0.0]]]), [[0, 0], [0, 0], [0, 8]])  # (1, 2, 9)
-# image = tf.pad(tf.constant([[[math.log(4), 10.0, 0.0], [0.0, 0.0, 10.0]]]), [[0, 0], [0, 0], [0, 6]])  # (1, 2, 9)
+# text = tf.pad(tf.constant([[[2.0]]]), [[0, 0], [0, 3], [0, 3]])  # (1, 4, 4)
+# image = tf.constant([[[math.log(7), 10, 0, 0], [0, 0, 10, 0], [0, 0, 0, 10], [0, 0, 0, 0]]])  # (1, 4, 4)
 #
 # context, weights = cross_modal_attention(text, image)
-# assert context.shape == (1, 2, 9) and weights.shape == (1, 2, 2), (context.shape, weights.shape)
-# tf.debugging.assert_near(weights, [[[0.8, 0.2], [0.5, 0.5]]])
-# tf.debugging.assert_near(context[..., 1:3], [[[8.0, 2.0], [5.0, 5.0]]], atol=1e-5)
+# assert context.shape == (1, 4, 4) and weights.shape == (1, 4, 4), (context.shape, weights.shape)
+# tf.debugging.assert_near(weights[0, :2], [[0.7, 0.1, 0.1, 0.1], [0.25, 0.25, 0.25, 0.25]])
+# tf.debugging.assert_near(context[0, :2, 1:], [[7.0, 1.0, 1.0], [2.5, 2.5, 2.5]], atol=1e-5)
 #
-# context, weights = cross_modal_attention(text, image, image_mask=tf.constant([[False, True]]))
-# tf.debugging.assert_near(weights, [[[0.0, 1.0], [0.0, 1.0]]])
-# tf.debugging.assert_near(context[..., 1:3], [[[0.0, 10.0], [0.0, 10.0]]], atol=1e-5)
+# context, weights = cross_modal_attention(text, image, image_mask=tf.constant([[True, False, True, True]]))
+# tf.debugging.assert_near(weights[0, :2], [[7 / 9, 0.0, 1 / 9, 1 / 9], [1 / 3, 0.0, 1 / 3, 1 / 3]])
+# tf.debugging.assert_near(context[0, :2, 1:], [[70 / 9, 0.0, 10 / 9], [10 / 3, 0.0, 10 / 3]], atol=1e-5)
 #
-# context, weights = cross_modal_attention(text, image, image_mask=tf.constant([[False, False]]))
-# tf.debugging.assert_near(weights, tf.zeros((1, 2, 2)))
-# tf.debugging.assert_near(context, tf.zeros((1, 2, 9)))
+# context, weights = cross_modal_attention(text, image, image_mask=tf.constant([[False, False, False, False]]))
+# tf.debugging.assert_near(weights, tf.zeros((1, 4, 4)))
+# tf.debugging.assert_near(context, tf.zeros((1, 4, 4)))
 
 # %% [markdown]
 # ## Hints
@@ -138,7 +141,8 @@ def cross_modal_attention(
 #
 # Check dtypes and shapes. Multiply the text with the transposed image, divided by the square root of the width: one
 # (text tokens, image tokens) matrix a sample. Give the mask an axis for the text tokens. Replace hidden scores by minus
-# infinity, take the softmax over the last axis, and think of rows in which nothing was left. Multiply with the image.
+# infinity and take the softmax over the last axis. Think of rows in which nothing was left: of their weights, and of the
+# gradient that goes back through them. Multiply with the image.
 #
 # </details>
 # <details><summary>Hint 4: one line of code</summary>

@@ -1,39 +1,29 @@
 # %% [markdown]
 # # ROC and precision-recall curves
 #
-# ## The interview question
-#
-# > **Which metrics do you use to evaluate a fine-tuned classifier, and what does each of the numbers mean?**
-#
 # "Higher accuracy means a better model, and AUC is the area under a curve" is the answer in circulation. The first half
 # fails as soon as one class is rare; the second half is true and says nothing. A good answer says what event a number
 # is the probability of, what it does when positives are rare, and what it does not see at all.
 #
-# The notebook has three parts, about 45 minutes in all:
-#
-# 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand, about 10 minutes).
-# 2. **Judge it**: eight true/false claims, among them some that are often published wrongly (3 points,
-#    about 5 minutes).
-# 3. **Build it**: one table of counts, and ROC curve, ROC-AUC and average precision read off it (7 points,
-#    about 30 minutes).
+# Plan about 45 minutes: 10 for the answer, 5 for the claims, 30 for the code.
 
 # %%
 import numpy as np
 from numpy.typing import ArrayLike
 
 # %% [markdown]
-# ## 1. Say it
+# ## The question
 #
-# Answer the interview question in two to three minutes of speech (10 to 20 sentences). For accuracy, F1, ROC-AUC and
-# average precision, say what the number means in words a product manager understands, and one situation in which it
-# misleads. Then go beyond ranking: thresholds, probabilities, several classes, several modalities, and how sure you
-# are of the difference between two models.
+# *"Which metrics do you use to evaluate a fine-tuned classifier, and what does each of the numbers mean?"*
+#
+# Answer in the next cell as you would say it aloud, in ten to fifteen sentences. The answer is worth 4 points and is
+# read by a person: one point each for (1) decisions: what accuracy and F1 count, and when each misleads, (2) ranking:
+# what ROC-AUC is the probability of, and what it does not depend on, (3) rare positives: average precision, and what to
+# compare it with, and (4) two things that none of these numbers shows, and how you would measure them.
 
 # %% [markdown] tags=["answer"]
-# ### Model answer
-#
-# "I separate three things: how well the scores *rank*, how good the *decisions* at one threshold are, and whether the
-# scores can be read as *probabilities*.
+# **Model answer.** "I separate three things: how well the scores *rank*, how good the *decisions* at one threshold are,
+# and whether the scores can be read as *probabilities*.
 #
 # For the ranking I use **ROC-AUC**. It is the probability that a random positive scores above a random negative, with
 # a tie counted as half (Fawcett 2006). It needs no threshold and does not depend on how rare the
@@ -61,23 +51,21 @@ from numpy.typing import ArrayLike
 # Finally I give confidence intervals, and since both models see the same samples, I compare them with a *paired* test
 # or a bootstrap over the samples."
 #
-# ### Rubric: half a point for each key point, 4 points in all
+# **Rubric, 4 points** (half a point where an item is only partly there):
 #
-# | | key point |
-# |---|---|
-# | 1 | higher accuracy is not a better model when one class is frequent; balanced accuracy or MCC beside it |
-# | 2 | ROC-AUC as the probability that a positive outranks a negative, ties counting half |
-# | 3 | ROC-AUC ignores prevalence; rare positives: precision-recall, average precision, baseline = share of positives |
-# | 4 | averaging over classes named: macro weights classes alike, micro weights samples alike |
-# | 5 | threshold chosen on validation data, by the costs of the mistakes |
-# | 6 | calibration (ECE, Brier, temperature scaling) is separate from ranking |
-# | 7 | multimodal: Recall@K or MRR, VQA accuracy, a caption metric, hallucination rate, modality ablation |
-# | 8 | intervals, and a paired comparison of two models on the same samples |
+# - 1 point, decisions: accuracy can be high with a constant answer when one class is frequent; F1 combines precision
+#   and recall and does not see the true negatives; balanced accuracy or MCC beside them. For several classes, macro
+#   weights classes alike and micro weights samples alike.
+# - 1 point, ranking: ROC-AUC as the probability that a positive outranks a negative, ties counting half; no threshold,
+#   and no dependence on how rare the positives are. "The area under the curve" alone earns nothing here.
+# - 1 point, rare positives: false alarms outnumber hits although the false-positive rate looks small; average
+#   precision, with the share of positives as its baseline; steps and no straight lines are welcome here.
+# - 1 point, what is not seen, two of: the threshold, chosen on validation data by the costs of the mistakes;
+#   calibration (ECE, Brier, temperature scaling); the uncertainty of a difference (intervals, a paired comparison on
+#   the same samples); what is special to several modalities (a modality left out, Recall@K, VQA accuracy, a caption
+#   metric, a rate of hallucinated objects). Each with what it measures.
 #
-# Half of a key point's credit is lost when a metric is named without what it measures. "AUC is the area under the
-# curve" earns nothing for point 2.
-#
-# ### References of the model answer
+# **References of the model answer**
 #
 # - Stanislaw Antol, Aishwarya Agrawal, Jiasen Lu, et al. (2015). VQA: Visual Question Answering.
 # - Davide Chicco, Giuseppe Jurman (2020). The advantages of the Matthews correlation coefficient (MCC) over F1 score
@@ -97,13 +85,14 @@ from numpy.typing import ArrayLike
 # - Ramakrishna Vedantam, C. Lawrence Zitnick, Devi Parikh (2015). CIDEr: Consensus-based image description evaluation.
 
 # %% [markdown]
-# ## 2. Judge it
+# ## Eight claims
 #
-# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it.
+# Set each claim to `True` or `False`; some of them are often published wrongly. All of them must be right for the 3
+# points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
-# | `higher_accuracy` | Of two classifiers tested on the same data, the one with the higher accuracy is better. |
+# | `higher_accuracy` | Of two classifiers tested on the same data, the one with the higher accuracy is always better. |
 # | `ranking_probability` | For a random pair of both classes, ROC-AUC is P(positive scores higher) + P(tie) / 2. |
 # | `copied_negatives` | Nine more copies of each negative leave ROC-AUC as it is, but can lower average precision. |
 # | `random_ranking` | Scores drawn at random have an average precision near 0.5, however rare the positives are. |
@@ -147,7 +136,7 @@ claims.update(
 ### END SOLUTION
 
 # %% [markdown]
-# ## 3. Build it
+# ## The code
 #
 # **One idea:** sort once, and count the positives and negatives above every threshold. Both curves and both areas are
 # ratios of these counts. Samples with equal scores cannot be told apart by any threshold, so they enter together.
@@ -163,7 +152,7 @@ claims.update(
 #   logits, probabilities, integers (also `uint8`). Lists or arrays. Higher means "more likely positive".
 # - **`threshold_counts`.** `thresholds` are the distinct scores, **highest first**, as `float64`. `tp[k]` and `fp[k]`,
 #   of an integer dtype, count the positives and the negatives that score **at least** `thresholds[k]`. Scores are tied
-#   only when they are exactly equal. One class alone is fine here.
+#   only when they are exactly equal as `float64`. One class alone is fine here.
 # - **`roc_points`.** `fpr` and `tpr` are `fp` and `tp` divided by the number of negatives and positives. In front
 #   stands the point (0, 0) with the threshold `inf`, where nothing is called positive yet. No point is left out, also
 #   where three lie on one line.
@@ -303,6 +292,10 @@ def average_precision(y_true: ArrayLike, scores: ArrayLike) -> float:
 
 
 # %% tags=["visible-checks", "active-ipynb"]
+# tp, fp, thresholds = threshold_counts([1, 0, 1], [0.5, 0.25, 0.5])
+# assert np.array_equal(thresholds, [0.5, 0.25]), thresholds
+# assert np.array_equal(tp, [2, 2]) and np.array_equal(fp, [0, 1]), (tp, fp)
+#
 # labels, scores = [0, 0, 1, 1], [0.125, 0.5, 0.5, 0.75]
 # tp, fp, thresholds = threshold_counts(labels, scores)
 # assert np.array_equal(thresholds, [0.75, 0.5, 0.125]), thresholds
@@ -316,7 +309,7 @@ def average_precision(y_true: ArrayLike, scores: ArrayLike) -> float:
 # assert np.isclose(average_precision(labels, scores), 5 / 6), average_precision(labels, scores)
 
 # %% [markdown]
-# ### Hints
+# ## Hints
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -346,7 +339,7 @@ def average_precision(y_true: ArrayLike, scores: ArrayLike) -> float:
 # </details>
 
 # %% [markdown]
-# ### References
+# ## References
 #
 # The works behind the interview answer are listed with the model answer.
 #

@@ -22,9 +22,9 @@
 # - **`positive_ranks`.** Entry `q` of the list is an array of shape `(number of relevant items of query q,)` with an
 #   integer dtype of 32 or 64 bits (narrower ones cannot count a large gallery). It holds the ranks of the query's
 #   relevant items, in the order in which these stand in the gallery. Ranks count from 1. The rank of a relevant item
-#   is 1
-#   + the number of **non-relevant** items that score higher or **equally** (a tie never favours the model)
-#   + the number of relevant items that score higher, or equally and stand earlier in the gallery.
+#   is 1 plus
+#   - the number of **non-relevant** items that score higher or **equally** (a tie never favours the model), plus
+#   - the number of relevant items that score higher, or equally and stand earlier in the gallery.
 # - **`retrieval_metrics`.** Each query is judged by its best rank, the smallest of its ranks: `"R@k"` is the share of
 #   queries whose best rank is at most `k`, for each `k` in `ks`; `"median_rank"` the median of the best ranks (for an
 #   even number of queries the mean of the two in the middle); `"mrr"` the mean of 1 / best rank.

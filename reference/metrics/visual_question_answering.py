@@ -28,9 +28,10 @@ ARTICLES = ("a", "an", "the")
 # %% [markdown]
 # ## 1. Say it
 #
-# Answer the interview question in two to three minutes of speech (10 to 20 sentences). Take five or six tasks that need
-# more than one modality. Say for each what goes in and comes out, which metric is used and a typical model. End with
-# what such models are still bad at.
+# Answer the interview question as you would say it aloud, in 10 to 15 sentences. The answer is worth 4 points and is
+# read by a person: one point each for (1) five or more tasks that need several modalities, with what goes in and what
+# comes out, (2) how answers and captions are scored, (3) how finding, reading, pointing and making images are scored,
+# and (4) typical models, and what they are still bad at.
 
 # %% [markdown] tags=["answer"]
 # ### Model answer
@@ -59,18 +60,18 @@ ARTICLES = ("a", "an", "the")
 # from the question alone, read private things in pictures, and cost much per image. So for an application I measure on
 # its own data, look at a version without the image, and report latency and cost."
 #
-# ### Rubric: half a point for each key point, 4 points in all
+# ### Rubric, 4 points
 #
-# | | key point |
-# |---|---|
-# | 1 | tasks that need several modalities, not fields such as vision or language; input and output are named |
-# | 2 | VQA, with agreement of several annotators as the metric |
-# | 3 | captioning with CIDEr (or the like) and a test for invented objects |
-# | 4 | retrieval: Recall@K in both directions, CLIP or SigLIP |
-# | 5 | documents, charts, grounding, screens or robots, with a fitting metric (ANLS, IoU, task success) |
-# | 6 | text-to-image: FID or preference, diffusion; FID does not see the prompt |
-# | 7 | not every model generates every modality; a typical model for at least three tasks |
-# | 8 | limits: hallucination, spatial reasoning, language prior, privacy, cost |
+# Half a point where an item is only partly there.
+#
+# - 1 point, tasks: at least five that need several modalities, each with what goes in and what comes out, and not
+#   fields such as vision or language; not every model generates every modality.
+# - 1 point, answers and captions: VQA accuracy as agreement with several annotators; CIDEr (or the like) for captions,
+#   and beside it a test for invented objects.
+# - 1 point, finding, reading, pointing, making: Recall@K in both directions; a fitting metric for documents, boxes or
+#   actions (ANLS, IoU, task success); FID or preference for text-to-image, and FID does not see the prompt.
+# - 1 point, models and limits: a typical model for at least three tasks; at least three of hallucination, spatial
+#   relations and counting, answering from the question alone, privacy, cost.
 #
 # An answer that lists language, vision and speech and says that models understand and generate all kinds of data earns
 # at most half a point.
@@ -97,18 +98,19 @@ ARTICLES = ("a", "an", "the")
 # %% [markdown]
 # ## 2. Judge it
 #
-# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it. "VQA accuracy" is
-# the average over leave-one-out subsets that part 3 describes.
+# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it. All of them must
+# be right for the 3 points, so guessing earns nothing. "VQA accuracy" is the average over leave-one-out subsets that
+# part 3 describes.
 #
 # | id | claim |
 # |---|---|
-# | `fields_are_tasks` | Natural language processing and computer vision are examples of multimodal tasks. |
-# | `generates_everything` | A multimodal model can generate every kind of data that it can take as input. |
+# | `fields_are_tasks` | Natural language processing and computer vision are, each by itself, multimodal tasks. |
+# | `generates_everything` | Every multimodal model can generate each kind of data that it can take as input. |
 # | `three_of_ten` | An answer that exactly three of ten annotators gave has a VQA accuracy of 1. |
 # | `several_right` | Two different answers to one question can both have a VQA accuracy of 1. |
 # | `fluent_but_invented` | A caption can score well in CIDEr and still name an object that is not in the image. |
 # | `strings_not_meaning` | VQA accuracy can score 0 for an answer that means the same as all the human answers. |
-# | `both_directions` | Image-text retrieval has two Recall@K, text to image and image to text, that can differ. |
+# | `both_directions` | On one set of pairs, Recall@K from text to image and from image to text can differ. |
 # | `fid_sees_the_prompt` | A low FID shows that generated images fit their prompts. |
 
 # %% tags=["claims"]
@@ -153,24 +155,25 @@ claims.update(
 #
 # ### `normalize_answer(s) -> str`
 #
-# Brings an answer into a form in which spelling does not matter, in this order:
+# Brings an answer into a form in which case, punctuation and articles do not matter, in this order:
 #
 # 1. `s.lower()`.
 # 2. Every character of `string.punctuation` becomes a **space**, with two exceptions that stay: a `.` with a digit
 #    directly before and directly after it, and a `'` with a letter directly before and directly after it (in the
 #    lower-cased string; a digit is what `str.isdigit` says, a letter what `str.isalpha` says). Characters that are not
 #    in `string.punctuation`, such as the typographic apostrophe, stay too.
-# 3. Split at whitespace into words.
-# 4. The words zero to ten become the digits 0 to 10.
+# 3. Split at whitespace into words; "one's" is then one word.
+# 4. The words zero to ten become the numbers 0 to 10, in digits.
 # 5. The words a, an and the are dropped.
-# 6. Join the words with single spaces. Nothing may be left: then the result is the empty string.
+# 6. Join the words with single spaces. If no word is left, the result is the empty string.
 #
 # ### `vqa_accuracy(predictions, answers) -> (N,) float64`
 #
 # `predictions` is a list of `N` strings and `answers` a list of `N` lists of strings, those of the annotators (ten in
 # the usual benchmarks; here any number from 2 on, and not the same for all questions). Predictions and answers are all
 # normalised. The score of a question: leave out one annotator at a time, take min(matches / 3, 1) among the others, and
-# average over all annotators. A match is an equal normalised string, also an empty one.
+# average over all annotators. A match is an equal normalised string, also an empty one; equal answers of different
+# annotators all count. The result has one score a question; it is not averaged over the questions.
 #
 # ### Rules
 #

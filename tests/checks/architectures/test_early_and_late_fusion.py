@@ -371,12 +371,15 @@ def test_bad_input(student, rng):
             late(feats, {"image": torch.ones(4, dtype=dtype)})
     with raises(KeyError, what="LateFusion without the features of image, which the mask says is missing everywhere"):
         late({"text": feats["text"], "audio": feats["audio"]}, {"image": torch.zeros(4, dtype=torch.bool)})
-    # every kind of wrong shape, spread over the modalities: diagnosis compares the first 40 calls of a check
-    bad_shapes = {"text": ((1, 4), (4, 5), (4,)), "image": ((3, 2), (4, 1, 2)), "audio": ((4, 5), (1, 4, 6))}
-    for what, module in (("EarlyFusion", student.EarlyFusion(DIMS, 7, 3)), ("LateFusion", late)):
-        for name, width in DIMS.items():
-            with raises(KeyError, what=f"{what} without the features of {name}"):
-                module({other: features for other, features in feats.items() if other != name})
-            for shape in bad_shapes[name]:
-                with raises(ValueError, what=f"{what} with features {shape} of {name} (width {width}, batch 4)"):
-                    module({**feats, name: torch.ones(shape)})
+    modules = (("EarlyFusion", student.EarlyFusion(DIMS, 7, 3)), ("LateFusion", late))
+    cases = [(what, module, name, width) for what, module in modules for name, width in DIMS.items()]
+    for what, module, name, _ in cases:
+        with raises(KeyError, what=f"{what} without the features of {name}"):
+            module({other: features for other, features in feats.items() if other != name})
+    # every modality gets every wrong shape, but first each of them one: diagnosis compares a check's first 40 calls
+    for turn in range(7):
+        for number, (what, module, name, width) in enumerate(cases):
+            shapes = ((1, width), (4, width + 1), (width,), (3, width), (4, 1, width), (4, width - 1), (1, 4, width))
+            shape = shapes[(number + turn) % 7]
+            with raises(ValueError, what=f"{what} with features {shape} of {name} (width {width}, batch 4)"):
+                module({**feats, name: torch.ones(shape)})

@@ -19,6 +19,12 @@ CLAIMS = {
     "grouping_shrinks_cache": True,
 }
 
+WHO_MEETS_WHOM = {
+    "joint": "each token of the joint sequence attends to all of them, its own kind and the other",
+    "cross": "text attends to the image and the image to the text; no token attends to its own kind",
+    "resampler": "the latents attend to the image; then text and latents attend to each other and to themselves",
+}
+
 
 def macs_by_running(n_query, n_key, d_model, d_value, num_heads):
     """MACs of attention, counted while its loops run: one for each product that is added to a sum."""
@@ -62,9 +68,9 @@ def test_small_numbers_worked_out_by_hand(student):
     """Small numbers of tokens, worked out by hand."""
     assert_macs(student, "attention_macs", 60, 3, 2, 5)
     assert_macs(student, "attention_macs", 60, 3, 2, 4, d_value=6, num_heads=2)
-    assert_macs(student, "fusion_macs", 1000, 3, 7, 5, "joint")
-    assert_macs(student, "fusion_macs", 420, 3, 7, 5, "cross")
-    assert_macs(student, "fusion_macs", 230, 3, 7, 5, "resampler", n_latent=1)
+    assert_macs(student, "fusion_macs", 1000, 3, 7, 5, "joint", cause=WHO_MEETS_WHOM["joint"])
+    assert_macs(student, "fusion_macs", 420, 3, 7, 5, "cross", cause=WHO_MEETS_WHOM["cross"])
+    assert_macs(student, "fusion_macs", 230, 3, 7, 5, "resampler", cause=WHO_MEETS_WHOM["resampler"], n_latent=1)
 
 
 @points(3)
@@ -104,7 +110,7 @@ def test_scores_and_weighted_sums_are_counted(student, sizes):
 
 
 @points(1)
-@catches("times-heads", "any-number-of-heads")
+@catches("times-heads", "one-head-only", "any-number-of-heads")
 def test_heads_share_the_width(student, rng):
     """Heads divide the widths among themselves: their number has to divide both, and changes nothing else."""
     n_query, n_key = (int(size) for size in rng.integers(2, 5, 2))
@@ -123,9 +129,12 @@ def test_heads_share_the_width(student, rng):
 @points(1)
 @catches(
     "joint-as-cross",
+    "joint-as-two",
     "one-direction",
     "resampler-joins-the-image",
     "resampler-reads-only",
+    "resampler-unread",
+    "resampler-then-cross",
 )
 def test_every_way_of_fusing_counts_its_own_pairs(student, rng):
     """Joint attention, cross-attention and a resampler each count the pairs that they compute, and no others."""
@@ -136,7 +145,7 @@ def test_every_way_of_fusing_counts_its_own_pairs(student, rng):
                 sizes = (factor * n_text, factor * n_image)
                 scaled = {key: factor * value for key, value in keywords.items()}
                 expected = factor**2 * macs_by_pairs(n_text, n_image, d_model, mode, **keywords)
-                cause = "write down who attends to whom in this mode, and count the pairs"
+                cause = WHO_MEETS_WHOM[mode]
                 assert_macs(student, "fusion_macs", expected, *sizes, d_model, mode, cause=cause, **scaled)
     # 10 words and an image of 200 patches
     assert_macs(student, "fusion_macs", 2 * 2 * 210**2, 10, 200, 2, "joint")
@@ -166,7 +175,7 @@ def test_results_are_exact_integers_of_any_size(student, rng):
 
 
 @points(1)
-@catches("booleans-counted", "floats-accepted", "latents-ignored", "parts-not-checked")
+@catches("booleans-counted", "floats-accepted", "latents-ignored", "latents-by-truth", "parts-not-checked")
 def test_sizes_and_modes_that_make_no_sense_are_refused(student):
     """Sizes that are no integers of at least 1 are refused, and so are unknown modes, missing and needless latents."""
     good = {
@@ -175,23 +184,29 @@ def test_sizes_and_modes_that_make_no_sense_are_refused(student):
     }
     joint = {key: value for key, value in good["fusion_macs"].items() if key != "n_latent"} | {"mode": "joint"}
     cross = joint | {"mode": "cross"}
-    for name, keywords in (*good.items(), ("fusion_macs", joint), ("fusion_macs", cross)):
-        for key in keywords:
-            if key == "mode":
-                continue
-            for error, sizes in ((TypeError, (True, 4.0, 2.5, "4")), (ValueError, (0, -1, -4))):
-                for size in sizes:
-                    bad = keywords | {key: size}
-                    with raises(error, what=call(name, (), bad)):
-                        getattr(student, name)(**bad)
     for bad in (
         cross | {"mode": "self"},
         cross | {"mode": "Joint"},
         cross | {"mode": ""},
         cross | {"mode": "resampler"},
-        cross | {"mode": "resampler", "n_latent": None},
         cross | {"n_latent": 2},
+        cross | {"n_latent": 0},
         joint | {"n_latent": 2},
+        joint | {"n_latent": 0},
     ):
         with raises(ValueError, what=call("fusion_macs", (), bad)):
             student.fusion_macs(**bad)
+    cases = [
+        (name, keywords, key)
+        for name, keywords in (*good.items(), ("fusion_macs", joint), ("fusion_macs", cross))
+        for key in keywords
+        if key != "mode"
+    ]
+    # every size gets every bad value, but first each of them two: diagnosis compares a check's first 40 calls
+    no_integers, too_small = (True, 4.0, 2.5, "4"), (0, -1, -4)
+    for turn in range(4):
+        for number, (name, keywords, key) in enumerate(cases):
+            for error, values in ((TypeError, no_integers), (ValueError, too_small)):
+                bad = keywords | {key: values[(number + turn) % len(values)]}
+                with raises(error, what=call(name, (), bad)):
+                    getattr(student, name)(**bad)

@@ -4,7 +4,17 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from grader.checking import assert_close, assert_dtype, assert_equal, assert_shape, catches, points, raises, visible
+from grader.checking import (
+    assert_claims,
+    assert_close,
+    assert_dtype,
+    assert_equal,
+    assert_shape,
+    catches,
+    points,
+    raises,
+    visible,
+)
 
 CLAIMS = {
     "higher_accuracy": False,
@@ -16,6 +26,17 @@ CLAIMS = {
     "auc_and_trust": False,
     "always_positive": True,
 }
+# likely causes
+THRESHOLDS = "one threshold for each distinct score, highest first; tied samples enter together"
+COUNTED = "counts of all samples that score at least the threshold, ties included"
+PAIRS = "compare each positive with each negative: higher counts 1, equal counts 1/2, lower counts 0"
+STEPS = "each gain in recall is multiplied by the precision at the same threshold; ties make one threshold"
+POINT_CAUSES = {
+    "thresholds": "(0, 0) at threshold inf comes first, then one point for each distinct score, none left out",
+    "tpr": "the second array is the true positives divided by the number of positives",
+    "fpr": "the first array is the false positives divided by the number of negatives",
+}
+
 SAME_FOR_ALL = ("threshold_counts", "roc_points", "roc_auc", "average_precision")
 ties = st.lists(st.tuples(st.integers(0, 1), st.integers(-2, 3)), min_size=2, max_size=9).filter(
     lambda samples: len({label for label, _ in samples}) == 2
@@ -70,77 +91,64 @@ def assert_counts(student, labels, scores, expected, call):
     """Compare `threshold_counts` with (tp, fp, thresholds)."""
     tp, fp, thresholds = three_arrays(student.threshold_counts(labels, scores), call)
     wanted_tp, wanted_fp, wanted_thresholds = expected
-    cause = "one threshold for each distinct score, highest first; tied samples enter together"
-    assert_shape(thresholds, (len(wanted_thresholds),), what=f"array of thresholds of {call}", cause=cause)
+    assert_shape(thresholds, (len(wanted_thresholds),), what=f"array of thresholds of {call}", cause=THRESHOLDS)
     assert_dtype(thresholds, "float64", what=f"array of thresholds of {call}")
     wanted_thresholds = np.array(wanted_thresholds, dtype=np.float64)
-    assert_close(thresholds, wanted_thresholds, rtol=0, atol=0, what=f"array of thresholds of {call}", cause=cause)
+    assert_close(thresholds, wanted_thresholds, rtol=0, atol=0, what=f"array of thresholds of {call}", cause=THRESHOLDS)
     for name, found, wanted in (("tp", tp, wanted_tp), ("fp", fp, wanted_fp)):
         if found.dtype.kind not in "iu":
             raise AssertionError(f"The array {name} of {call} is {found.dtype}; it should be of an integer dtype.")
-        cause = "counts of all samples that score at least the threshold, ties included"
-        assert_equal(found, np.array(wanted), what=f"array {name} of {call}", cause=cause)
+        assert_equal(found, np.array(wanted), what=f"array {name} of {call}", cause=COUNTED)
 
 
 def assert_points(student, labels, scores, expected, call):
     """Compare `roc_points` with (fpr, tpr, thresholds)."""
     found = three_arrays(student.roc_points(labels, scores), call)
-    causes = {
-        "thresholds": "(0, 0) at threshold inf comes first, then one point for each distinct score, none left out",
-        "tpr": "true positives divided by the number of positives",
-        "fpr": "false positives divided by the number of negatives",
-    }
-    for name, array, wanted in zip(causes, reversed(found), reversed(expected), strict=True):
+    for name, array, wanted in zip(POINT_CAUSES, reversed(found), reversed(expected), strict=True):
         what = f"array {name} of {call}"
-        assert_shape(array, (len(wanted),), what=what, cause=causes["thresholds"])
+        assert_shape(array, (len(wanted),), what=what, cause=POINT_CAUSES["thresholds"])
         assert_dtype(array, "float64", what=what)
-        assert_close(array, np.array(wanted), rtol=1e-9, atol=1e-12, what=what, cause=causes[name])
+        assert_close(array, np.array(wanted), rtol=1e-9, atol=1e-12, what=what, cause=POINT_CAUSES[name])
 
 
 @points(1)
 @visible
 def test_worked_example(student):
     """The small example in the notebook comes out right."""
-    labels, scores = [0, 0, 1, 1], [0.125, 0.5, 0.5, 0.75]
-    call = f"threshold_counts({labels}, {scores})"
-    tp, fp, thresholds = student.threshold_counts(labels, scores)
-    assert_equal(thresholds, np.array([0.75, 0.5, 0.125]), what=f"array of thresholds of {call}")
-    assert_equal(tp, np.array([1, 2, 2]), what=f"array tp of {call}")
-    assert_equal(fp, np.array([0, 1, 2]), what=f"array fp of {call}")
+    for labels, scores, wanted in (
+        ([1, 0, 1], [0.5, 0.25, 0.5], ([2, 2], [0, 1], [0.5, 0.25])),
+        ([0, 0, 1, 1], [0.125, 0.5, 0.5, 0.75], ([1, 2, 2], [0, 1, 2], [0.75, 0.5, 0.125])),
+    ):
+        call = f"threshold_counts({labels}, {scores})"
+        tp, fp, thresholds = student.threshold_counts(labels, scores)
+        assert_equal(thresholds, np.array(wanted[2]), what=f"array of thresholds of {call}", cause=THRESHOLDS)
+        assert_equal(tp, np.array(wanted[0]), what=f"array tp of {call}", cause=COUNTED)
+        assert_equal(fp, np.array(wanted[1]), what=f"array fp of {call}", cause=COUNTED)
     call = f"roc_points({labels}, {scores})"
+    close = {"rtol": 1e-5, "atol": 1e-8}  # np.allclose in the notebook
     fpr, tpr, thresholds = student.roc_points(labels, scores)
-    assert_close(fpr, [0, 0, 1 / 2, 1], rtol=1e-5, atol=1e-8, what=f"array fpr of {call}")
-    assert_close(tpr, [0, 1 / 2, 1, 1], rtol=1e-5, atol=1e-8, what=f"array tpr of {call}")
-    assert_equal(thresholds, np.array([np.inf, 0.75, 0.5, 0.125]), what=f"array of thresholds of {call}")
-    for name, expected in (("roc_auc", 7 / 8), ("average_precision", 5 / 6)):
+    wanted = np.array([np.inf, 0.75, 0.5, 0.125])
+    assert_equal(thresholds, wanted, what=f"array of thresholds of {call}", cause=POINT_CAUSES["thresholds"])
+    assert_close(tpr, [0, 1 / 2, 1, 1], **close, what=f"array tpr of {call}", cause=POINT_CAUSES["tpr"])
+    assert_close(fpr, [0, 0, 1 / 2, 1], **close, what=f"array fpr of {call}", cause=POINT_CAUSES["fpr"])
+    for name, expected, cause in (("roc_auc", 7 / 8, PAIRS), ("average_precision", 5 / 6, STEPS)):
         call = f"{name}({labels}, {scores})"
-        assert_close(
-            number(getattr(student, name)(labels, scores), call),
-            expected,
-            rtol=1e-5,
-            atol=1e-8,
-            what=f"value of {call}",
-        )
+        value = number(getattr(student, name)(labels, scores), call)
+        assert_close(value, expected, **close, what=f"value of {call}", cause=cause)
 
 
 @points(3)
 @catches("claims-as-published", "curves-confused-in-the-claims")
 def test_claims(student):
     """All eight claims are judged rightly."""
-    claims = student.claims
-    if not isinstance(claims, dict):
-        raise AssertionError(f"claims is {type(claims).__name__}, expected a dict")
-    right = sum(
-        isinstance(claims.get(name), bool | np.bool_) and bool(claims[name]) == truth for name, truth in CLAIMS.items()
-    )
-    if right != len(CLAIMS):
-        raise AssertionError(f"{right} of {len(CLAIMS)} claims are right; each must be True or False")
+    assert_claims(student.claims, CLAIMS)
 
 
 @points(1)
 @catches(
     "thresholded-first",
     "counts-by-sort-order",
+    "counts-strictly-above",
     "ascending-counts",
     "unsigned-scores-negated",
     "nearly-equal-scores-tied",
@@ -167,7 +175,7 @@ def test_counts_at_every_distinct_score(student, samples):
 
 
 @points(1)
-@catches("no-point-at-the-origin", "rates-of-the-whole-set", "points-on-lines-dropped")
+@catches("no-point-at-the-origin", "rates-swapped", "rates-of-the-whole-set", "points-on-lines-dropped")
 def test_roc_points_from_corner_to_corner(student, rng):
     """The ROC curve runs from (0, 0) to (1, 1) through one point for each distinct score."""
     n_samples = 37
@@ -219,7 +227,7 @@ def test_auc_is_the_share_of_ordered_pairs(student, samples, copies):
     }
     for case, (y_true, values, expected) in cases.items():
         call = f"roc_auc({y_true}, {values})"
-        cause = "compare each positive with each negative: higher counts 1, equal counts 1/2, lower counts 0"
+        cause = PAIRS
         if case:
             cause += f"; these are {case} of y_true = {labels}, scores = {scores}"
         found = number(student.roc_auc(y_true, values), call)
@@ -246,7 +254,7 @@ def test_average_precision_goes_in_steps(student, samples, above):
     ]
     for y_true, values in cases:
         call = f"average_precision({y_true}, {values})"
-        cause = "each gain in recall is multiplied by the precision at the same threshold; ties make one threshold"
+        cause = STEPS
         if len(set(values)) == 1:
             cause = "with one threshold, precision is the share of positives and recall goes from 0 to 1"
         found = number(student.average_precision(y_true, values), call)
@@ -255,12 +263,39 @@ def test_average_precision_goes_in_steps(student, samples, above):
 
 
 @points(1)
-@catches("nan-sorted-along", "infinite-scores-taken", "one-class-gives-nan", "no-positive-gives-zero")
+@catches(
+    "nan-sorted-along",
+    "infinite-scores-taken",
+    "one-class-gives-nan",
+    "auc-of-one-class",
+    "no-positive-gives-zero",
+    "no-positive-gives-nan",
+)
 def test_bad_input_is_refused(student):
     """Labels and scores that are none, empty input, unequal lengths and a missing class raise ValueError."""
     nan, inf, none = float("nan"), float("inf"), np.zeros(0)
     scores = [0.75, -0.5, 0.25]
+    for labels, names, missing in (
+        ([1, 1, 1], ("roc_points", "roc_auc"), "negative"),
+        ([0, 0, 0], ("roc_points", "roc_auc", "average_precision"), "positive"),
+    ):
+        for name in names:
+            with raises(ValueError, what=f"{name}({labels}, {scores}), without any {missing},"):
+                getattr(student, name)(labels, scores)
+    call = "threshold_counts([1, 1, 1], [0.75, -0.5, 0.25])"
+    assert_counts(student, [1, 1, 1], scores, ([1, 2, 3], [0, 0, 0], [0.75, 0.25, -0.5]), call)
+    call = "threshold_counts([0, 0, 0], [0.75, -0.5, 0.25])"
+    assert_counts(student, [0, 0, 0], scores, ([0, 0, 0], [1, 2, 3], [0.75, 0.25, -0.5]), call)
+    # what tells the catalogued mistakes apart comes first: diagnosis looks at 40 calls of a check
     refused = [
+        ([1, 0, 1], [0.75, inf, 0.25]),
+        ([1, 0, 1], [-inf, 0.5, 0.25]),
+        ([1, 0, 1], [0.75, nan, 0.25]),
+        ([1, 0, 2], scores),
+        ([-1, 0, 1], scores),
+        ([-1, 1, 1], scores),
+        ([1, 0, 0.5], scores),
+        ([1, 0, nan], scores),
         (none, none),
         ([1, 0, 1], [0.75, 0.5]),
         ([1, 0], scores),
@@ -268,47 +303,31 @@ def test_bad_input_is_refused(student):
         (np.array([[1], [0], [1]]), np.array(scores)),
         (np.array([[1], [0], [1]]), np.array(scores)[:, None]),
         (np.array([1, 0, 1]), np.array(scores)[:, None]),
-        ([1, 0, 2], scores),
-        ([-1, 0, 1], scores),
-        ([-1, 1, 1], scores),
-        ([1, 0, 0.5], scores),
-        ([1, 0, nan], scores),
-        ([1, 0, 1], [0.75, nan, 0.25]),
-        ([1, 0, 1], [0.75, inf, 0.25]),
-        ([1, 0, 1], [-inf, 0.5, 0.25]),
     ]
     for labels, values in refused:
         plain = [value.tolist() if isinstance(value, np.ndarray) else value for value in (labels, values)]
         for name in SAME_FOR_ALL:
             with raises(ValueError, what=f"{name}({plain[0]}, {plain[1]})"):
                 getattr(student, name)(labels, values)
-    for labels, names in (([1, 1, 1], SAME_FOR_ALL[1:3]), ([0, 0, 0], SAME_FOR_ALL[1:])):
-        for name in names:
-            with raises(ValueError, what=f"{name}({labels}, {scores}), with one class only,"):
-                getattr(student, name)(labels, scores)
-    call = "threshold_counts([1, 1, 1], [0.75, -0.5, 0.25])"
-    assert_counts(student, [1, 1, 1], scores, ([1, 2, 3], [0, 0, 0], [0.75, 0.25, -0.5]), call)
-    call = "threshold_counts([0, 0, 0], [0.75, -0.5, 0.25])"
-    assert_counts(student, [0, 0, 0], scores, ([0, 0, 0], [1, 2, 3], [0.75, 0.25, -0.5]), call)
 
 
 def with_seconds(student, labels, scores):
-    """Value and whole seconds of computing of each function."""
+    """Number, if there is one, and whole seconds of computing of each function."""
     from time import process_time
 
     result = {}
-    for name in ("roc_auc", "average_precision", "threshold_counts"):
+    for name in ("threshold_counts", "roc_auc", "average_precision"):
         start = process_time()
         value = getattr(student, name)(labels, scores)
         seconds = int(process_time() - start)  # whole seconds: the same in every run, unless it is slow
-        result[name] = (value if name != "threshold_counts" else len(value[0]), seconds)
+        result[name] = (None if name == "threshold_counts" else value, seconds)
     return result
 
 
 @points(1)
 @catches("all-pairs")
-def test_two_hundred_thousand_samples(student, rng):
-    """200 000 samples are no difficulty."""
+def test_two_hundred_thousand_samples_in_time(student, rng):
+    """200 000 samples take less than two seconds of computing, and the areas are still about right."""
     n_samples, n_scores = 200_000, 30_000
     labels = rng.random(n_samples) < 0.2
     scores = rng.integers(n_scores, size=n_samples).astype(np.int32)
@@ -319,13 +338,15 @@ def test_two_hundred_thousand_samples(student, rng):
     auc = (positives * (lower_negatives + negatives / 2)).sum() / positives.sum() / negatives.sum()
     hits, alarms = (counts.sum() - np.cumsum(counts) + counts for counts in (positives, negatives))
     precision = (positives * hits / np.maximum(hits + alarms, 1)).sum() / positives.sum()
-    expected = dict(roc_auc=auc, average_precision=precision, threshold_counts=len(np.unique(scores)))
+    expected = {"roc_auc": auc, "average_precision": precision}
     for name, (value, seconds) in student.run(with_seconds, labels, scores).items():
         call = f"{name}(y_true, scores) with 200 000 samples"
-        what = f"number of thresholds of {call}" if name == "threshold_counts" else f"value of {call}"
-        assert_close(number(value, call), float(expected[name]), rtol=1e-9, atol=1e-12, what=what)
         if seconds >= 2:
             raise AssertionError(
                 f"{call} took {seconds} seconds of computing or more; it should stay below 2. Likely cause: the work "
                 "grows with the square of the number of samples."
             )
+        if name in expected:  # ties and steps are the matter of other checks: they move these values by far less
+            cause = "not the time, which was fine: the number itself, such as an overflow or another definition"
+            value = number(value, call)
+            assert_close(value, float(expected[name]), rtol=0, atol=0.005, what=f"value of {call}", cause=cause)

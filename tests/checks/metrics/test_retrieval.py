@@ -186,7 +186,7 @@ def test_each_query_is_judged_by_its_best_rank(student, rng):
     """Recall, median rank and mean reciprocal rank look at the best relevant item of each query, in both directions."""
     causes = {
         "recall": "a query is a hit if its best rank is at most k; then the share of hits among the queries",
-        "median_rank": "the median of the best ranks, one for each query; between the two in the middle if they differ",
+        "median_rank": "the median of the best ranks, one a query; of an even number the mean of the middle two",
         "mrr": "the mean of 1 / best rank, with rank 1 for the best item of the gallery",
     }
     for queries in (8, 9):
@@ -276,7 +276,7 @@ def test_what_must_not_matter_does_not(student, rng):
 
     before = [value for _, value in summaries(sim, relevant, "")]
     for name, (changed, answers) in cases.items():
-        cause = f"the ranks are the same as before this change of the similarities: {name}"
+        cause = f"this change leaves every rank as it was: {name}"
         for (what, found), expected in zip(summaries(changed, answers, f", {name}"), before, strict=True):
             assert_close(found, expected, rtol=1e-9, atol=1e-12, what=what, cause=cause)
     call = "retrieval_metrics([[2, 1]], [[True, False]]), ks left out,"

@@ -130,7 +130,7 @@ def test_the_visible_checks_of_the_lesson_hold():
     lesson = Path(ranking_curves.__file__).read_text(encoding="utf-8")
     (cell,) = re.findall(r'^# %% tags=\["visible-checks", "active-ipynb"\]\n((?:#.*\n)+)', lesson, flags=re.MULTILINE)
     code = re.sub(r"^# ?", "", cell, flags=re.MULTILINE)
-    assert code.count("assert ") == 8
+    assert code.count("assert ") == 10
     exec(compile(code, "visible checks", "exec"), dict(vars(ranking_curves)))
 
 

@@ -26,6 +26,32 @@ wrong_answers = [
         ),
     ),
     WrongAnswer(
+        id="layers-in-a-sequential",
+        title="the network's layers put into an nn.Sequential, without its forward",
+        explanation=(
+            "`nn.Sequential(*list(cnn.children())[:-1])` calls the layers one after the other. What `forward` does between "
+            "them, such as flattening, a residual connection or a function, is lost, and an encoder without `fc` is no copy "
+            "of the network. How can one layer of a copy be replaced, so that `forward` stays?"
+        ),
+        caught_by="test_strip_head",
+        swap=(
+            (
+                "    encoder = copy.deepcopy(cnn)\n    encoder.fc = nn.Identity()\n",
+                "    encoder = nn.Sequential(*list(copy.deepcopy(cnn).children())[:-1])\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="width-of-the-scores",
+        title="the number of class scores returned as the number of features",
+        explanation=(
+            "Your encoder is right; the width beside it is the one of what comes *out* of `fc`. A classifier built with it "
+            "does not fit the features. Which of the two numbers of an nn.Linear says what goes in?"
+        ),
+        caught_by="test_strip_head",
+        swap=(("return encoder, head.in_features", "return encoder, head.out_features"),),
+    ),
+    WrongAnswer(
         id="concatenated-twice",
         title="features concatenated twice, to fill a layer that is twice too wide",
         explanation=(
@@ -49,8 +75,18 @@ wrong_answers = [
         swap=(("self.dropout(F.relu(self.fc1(joined)))", "self.dropout(self.fc1(joined))"),),
     ),
     WrongAnswer(
+        id="plain-mean-of-the-row",
+        title="the mean over the whole row, padding and its embedding included",
+        explanation=(
+            "You average all embeddings of the row, so the padding's own vector is mixed into every short text, the more, the "
+            "longer the longest text of the batch is. Which tokens are real, and how many are there in each row?"
+        ),
+        caught_by="test_padding_and_order_of_the_tokens",
+        swap=((MEAN, "text_vector = self.embedding(text).mean(dim=1)"),),
+    ),
+    WrongAnswer(
         id="padding-averaged-in",
-        title="padding counted as tokens in the mean",
+        title="padding left out of the sum, but counted in the number of tokens",
         explanation=(
             "You divide by the length of the row, padding included, so a short text's vector shrinks with the longest text "
             "of its batch. Which tokens are real, and how many are there in each row?"
@@ -118,6 +154,22 @@ wrong_answers = [
         swap=((MASKED, "self.embedding(text)"),),
     ),
     WrongAnswer(
+        id="padding-taken-to-be-last",
+        title="padding taken to stand at the end of the row",
+        explanation=(
+            "You count the real tokens of a row and then keep that many from its front. Tokenisers also pad on the left, and "
+            "then you keep padding and lose words. Ask of every single place whether it is padding."
+        ),
+        caught_by="test_padding_and_order_of_the_tokens",
+        swap=(
+            (
+                "        padding = text == self.pad_id  # (batch, length)\n",
+                "        length = (text != self.pad_id).sum(dim=1, keepdim=True)  # (batch, 1)\n"
+                "        padding = torch.arange(text.shape[1]) >= length  # (batch, length)\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="zero-is-always-padding",
         title="padding taken to have the id 0, whatever pad_id says",
         explanation=(
@@ -142,7 +194,7 @@ wrong_answers = [
         title="the text's vector in front of the image's features",
         explanation=(
             "Trained from scratch, your model is as good as any. With given weights it is not: the columns of `fc1` that "
-            "belong to the image meet the text. The lesson says which comes first."
+            "belong to the image meet the text. The task says which comes first."
         ),
         caught_by="test_logits",
         swap=((CAT, "torch.cat([text_vector, image_vector], dim=1)"),),
@@ -168,11 +220,53 @@ wrong_answers = [
         swap=(("self.dropout(F.relu(self.fc1(joined)))", "F.dropout(F.relu(self.fc1(joined)), self.dropout.p)"),),
     ),
     WrongAnswer(
+        id="dropout-before-fc1",
+        title="dropout on what goes into fc1 instead of the hidden units",
+        explanation=(
+            "You set features of the image and of the text to 0, before the shared layer, and none of its hidden units. "
+            "That is another kind of noise than asked for. Between which two layers does dropout stand in the task?"
+        ),
+        caught_by="test_dropout",
+        swap=(
+            ("self.fc2(self.dropout(F.relu(self.fc1(joined))))", "self.fc2(F.relu(self.fc1(self.dropout(joined))))"),
+        ),
+    ),
+    WrongAnswer(
+        id="dropout-on-the-logits",
+        title="dropout on the logits, after fc2",
+        explanation=(
+            "What you set to 0 at random are class scores, so in training the loss sees a class without its score, and its "
+            "gradient is wrong for every class. Dropout belongs where many units say similar things: on the hidden units, "
+            "before the last layer."
+        ),
+        caught_by="test_dropout",
+        swap=(
+            ("self.fc2(self.dropout(F.relu(self.fc1(joined))))", "self.dropout(self.fc2(F.relu(self.fc1(joined))))"),
+        ),
+    ),
+    WrongAnswer(
+        id="one-mask-for-the-batch",
+        title="one dropout mask for the whole batch",
+        explanation=(
+            "Every sample of your batch loses the same hidden units, so a step trains a single smaller network instead of as "
+            "many as there are samples, and gradients become noisier. Draw for each unit of each sample on its own: look at "
+            "the shape of what you draw."
+        ),
+        caught_by="test_dropout",
+        swap=(
+            (
+                "return self.fc2(self.dropout(F.relu(self.fc1(joined))))",
+                "units = F.relu(self.fc1(joined))\n"
+                "        return self.fc2(units * self.dropout(torch.ones_like(units[:1])))",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="ids-unchecked",
         title="token ids outside the vocabulary not refused",
         explanation=(
-            "An id that the embedding does not have ends in an IndexError deep inside the framework, and on an accelerator in "
-            "a crash that names another line. Compare the ids with the vocabulary first and say what is wrong."
+            "An id that the embedding does not have ends in an error deep inside the framework, and on an accelerator in a "
+            "crash that names another line. Compare the ids with the vocabulary first and say what is wrong."
         ),
         caught_by="test_bad_input",
         swap=(("if ((text < 0) | (text >= self.vocab_size)).any():", "if text is None:"),),
@@ -192,7 +286,7 @@ wrong_answers = [
 alternatives = [
     Alternative(
         id="embedding-bag",
-        title="nn.EmbeddingBag, which leaves its padding index out of the mean",
+        title="nn.EmbeddingBag, which leaves its padding index out of the mean, with sparse gradients",
         code="""
 def strip_head(cnn):
     if not hasattr(cnn, "fc") or not isinstance(cnn.fc, nn.Linear):
@@ -207,7 +301,7 @@ class MultimodalClassifier(nn.Module):
     def __init__(self, image_encoder, image_dim, vocab_size, embed_dim, hidden, n_classes, pad_id=0, dropout=0.0):
         super().__init__()
         self.image_encoder = image_encoder
-        self.embedding = nn.EmbeddingBag(vocab_size, embed_dim, mode="mean", padding_idx=pad_id)
+        self.embedding = nn.EmbeddingBag(vocab_size, embed_dim, mode="mean", padding_idx=pad_id, sparse=True)
         self.fc1 = nn.Linear(image_dim + embed_dim, hidden)
         self.fc2 = nn.Linear(hidden, n_classes)
         self.p = dropout
@@ -263,7 +357,7 @@ class MultimodalClassifier(nn.Module):
     ),
     Alternative(
         id="matrix-product",
-        title="the mean as a product with normalised weights, fc1 applied in two parts",
+        title="the mean as a product with normalised weights, fc1 in two parts, all of it in an nn.Sequential",
         code="""
 def strip_head(cnn):
     try:
@@ -283,8 +377,9 @@ class MultimodalClassifier(nn.Module):
         super().__init__()
         self.image_encoder, self.pad_id, self.image_dim = image_encoder, pad_id, image_dim
         self.embedding = nn.Embedding(vocab_size, embed_dim, pad_id)
-        self.fc1, self.fc2 = nn.Linear(image_dim + embed_dim, hidden), nn.Linear(hidden, n_classes)
-        self.drop = nn.Dropout(p=dropout)
+        first, last = nn.Linear(image_dim + embed_dim, hidden), nn.Linear(hidden, n_classes)
+        self.mlp = nn.Sequential(first, nn.ReLU(), nn.Dropout(p=dropout), last)
+        self.fc1, self.fc2 = self.mlp[0], self.mlp[3]  # a second name for the same layers
 
     def forward(self, image, text):
         if torch.is_floating_point(text):
@@ -302,7 +397,7 @@ class MultimodalClassifier(nn.Module):
         words = torch.einsum("bl,ble->be", weights, self.embedding(text))
         from_image, from_text = self.fc1.weight.split([self.image_dim, words.shape[1]], dim=1)
         hidden = features @ from_image.T + words @ from_text.T + self.fc1.bias
-        return self.fc2(self.drop(hidden.clamp_min(0)))
+        return self.mlp[1:](hidden)
 """,
     ),
 ]

@@ -98,6 +98,16 @@ wrong_answers = [
         swap=((MACS, "return num_heads * n_query * n_key * (d_model + d_value)"),),
     ),
     WrongAnswer(
+        id="one-head-only",
+        title="the cost of a single head",
+        explanation=(
+            "Your cost falls as the heads become more. Each head has its share of the columns, so one head is cheaper "
+            "than the whole. How many of them are there to pay for?"
+        ),
+        caught_by="test_heads_share_the_width",
+        swap=((MACS, "return n_query * n_key * (d_model // num_heads + d_value // num_heads)"),),
+    ),
+    WrongAnswer(
         id="any-number-of-heads",
         title="heads that do not divide the width accepted",
         explanation=(
@@ -116,6 +126,16 @@ wrong_answers = [
         ),
         caught_by="test_every_way_of_fusing_counts_its_own_pairs",
         swap=((JOINT, CROSS),),
+    ),
+    WrongAnswer(
+        id="joint-as-two",
+        title="joint attention counted as two separate self-attentions",
+        explanation=(
+            "You let the words attend to the words and the patches to the patches, each kind for itself. In one sequence "
+            "they meet as well. Draw the square of all pairs: which parts of it have you counted?"
+        ),
+        caught_by="test_every_way_of_fusing_counts_its_own_pairs",
+        swap=((JOINT, "return attention_macs(n_text, n_text, d_model) + attention_macs(n_image, n_image, d_model)"),),
     ),
     WrongAnswer(
         id="one-direction",
@@ -144,6 +164,31 @@ wrong_answers = [
         ),
         caught_by="test_every_way_of_fusing_counts_its_own_pairs",
         swap=((RESAMPLER, "return attention_macs(n_latent, n_image, d_model)"),),
+    ),
+    WrongAnswer(
+        id="resampler-unread",
+        title="the reading of the image left out",
+        explanation=(
+            "You count the sequence of text and latents only. The latents know nothing of the image until they have "
+            "attended to it, and every latent has to meet every patch for that."
+        ),
+        caught_by="test_every_way_of_fusing_counts_its_own_pairs",
+        swap=((RESAMPLER, "return attention_macs(n_tokens, n_tokens, d_model)"),),
+    ),
+    WrongAnswer(
+        id="resampler-then-cross",
+        title="text attending to the latents instead of one sequence with them",
+        explanation=(
+            "Behind the resampler your text reads the latents by cross-attention. There are models that do so, but here "
+            "the second step is self-attention over text and latents in one sequence: who attends to whom in that?"
+        ),
+        caught_by="test_every_way_of_fusing_counts_its_own_pairs",
+        swap=(
+            (
+                RESAMPLER,
+                "return attention_macs(n_latent, n_image, d_model) + attention_macs(n_text, n_latent, d_model)",
+            ),
+        ),
     ),
     WrongAnswer(
         id="float-result",
@@ -213,6 +258,16 @@ def whole_number(name, size):
         ),
         caught_by="test_sizes_and_modes_that_make_no_sense_are_refused",
         swap=(('(n_latent is None) == (mode == "resampler")', 'n_latent is None and mode == "resampler"'),),
+    ),
+    WrongAnswer(
+        id="latents-by-truth",
+        title="n_latent=0 taken for no n_latent at all",
+        explanation=(
+            'With `mode="joint"` or `"cross"` an `n_latent` of 0 goes through. You ask whether it is true, and 0 is not; '
+            "but it was given, and the caller expects it to matter. How do you ask whether an argument was left out?"
+        ),
+        caught_by="test_sizes_and_modes_that_make_no_sense_are_refused",
+        swap=(('(n_latent is None) == (mode == "resampler")', '(not n_latent) == (mode == "resampler")'),),
     ),
     WrongAnswer(
         id="parts-not-checked",

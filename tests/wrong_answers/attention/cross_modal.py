@@ -1,7 +1,8 @@
 """Catalogue of attention/cross_modal.
 
 The published function has a space in its name and does not compile; `published-gate` is what it does once renamed. For
-3-D inputs it runs only where text tokens, image tokens and width agree.
+3-D inputs it runs only where text tokens, image tokens and width agree, as they do in the visible example. The two gates
+after it are what people write who have the weights.
 """
 
 from grader.catalogue import Alternative, WrongAnswer
@@ -28,6 +29,29 @@ def cross_modal_attention(text, image, image_mask=None):
     weights = tf.nn.softmax(weights, axis=1)
     return weights * text + (1 - weights) * image, weights
 """,
+    ),
+    WrongAnswer(
+        id="weights-as-gate",
+        title="the weights are multiplied with the image tokens number by number",
+        explanation=(
+            "Your weights are right, but `weights * image` takes weight (i, j) for coordinate j of image token i. That "
+            "runs only where the sizes agree by chance; elsewhere TensorFlow complains about incompatible shapes. "
+            "Weight (i, j) says how much of image token j, with all its coordinates, goes to text token i. Which "
+            "operation adds the image tokens up, one sum for every row of weights?"
+        ),
+        caught_by="test_text_tokens_of_zero_take_the_average_of_the_image",
+        swap=((CONTEXT, "context = weights * image"),),
+    ),
+    WrongAnswer(
+        id="scores-as-gate",
+        title="the scores themselves are multiplied with the image tokens, and the weights are left unused",
+        explanation=(
+            "Number by number, your scores scale the coordinates of the image: no weight enters the context, and no "
+            "image token is averaged. That runs only where the sizes agree by chance. What are the weights for, and "
+            "which operation makes one weighted sum of image tokens for every row of them?"
+        ),
+        caught_by="test_text_tokens_of_zero_take_the_average_of_the_image",
+        swap=((CONTEXT, "context = scores * image"),),
     ),
     WrongAnswer(
         id="softmax-over-text",
@@ -175,6 +199,17 @@ def cross_modal_attention(text, image, image_mask=None):
         swap=((SOFTMAX, SOFTMAX.replace("-math.inf", "-1e4")),),
     ),
     WrongAnswer(
+        id="small-bias",
+        title="10000 is taken off the hidden scores, which is not enough",
+        explanation=(
+            "A hidden token whose own score is large keeps a large one after -10000: in the softmax it takes the weight "
+            "of the tokens that may be seen. With half precision this constant is common, since a larger one does not "
+            "fit there. What would hide a token whatever its score was, *replacing* a number or adding to it?"
+        ),
+        caught_by="test_scores_of_ten_thousand_stay_finite",
+        swap=((SOFTMAX, "weights = tf.nn.softmax(scores - 1e4 * tf.cast(~visible, scores.dtype), axis=-1)"),),
+    ),
+    WrongAnswer(
         id="one-image-for-all",
         title="one image is accepted for a whole batch of texts",
         explanation=(
@@ -187,6 +222,21 @@ def cross_modal_attention(text, image, image_mask=None):
             (
                 "if text.shape[0] != image.shape[0] or text.shape[2] != image.shape[2]:",
                 "if text.shape[2] != image.shape[2]:",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="one-mask-for-all",
+        title="a mask for one sample is accepted for a whole batch",
+        explanation=(
+            "A mask of shape (1, image tokens) is broadcast, so every sample is padded like the first one, without a "
+            "word. You compare the number of tokens; which other size of the mask can be wrong?"
+        ),
+        caught_by="test_inputs_that_do_not_fit_are_refused",
+        swap=(
+            (
+                "if image_mask.shape != image.shape[:2]:",
+                "if image_mask.ndim != 2 or image_mask.shape[1] != image.shape[1]:",
             ),
         ),
     ),
@@ -243,11 +293,23 @@ def cross_modal_attention(text, image, image_mask=None):
         swap=((CONTEXT, "context = tf.constant(weights.numpy() @ image.numpy())"),),
     ),
     WrongAnswer(
+        id="float32-results",
+        title="everything is computed in float32",
+        explanation=(
+            "float64 inputs come back as float32: half of their digits are lost, and the next float64 operation refuses "
+            "the result. A cast to a fixed dtype, or a float32 constant, does that. Which dtype should a constant "
+            "have?"
+        ),
+        caught_by="test_context_and_weights_have_the_announced_shapes_and_dtypes",
+        swap=((SCORES, f"text, image = tf.cast(text, tf.float32), tf.cast(image, tf.float32)\n    {SCORES}"),),
+    ),
+    WrongAnswer(
         id="ready-made",
         title="the library's own attention layer",
         explanation=(
-            "The work is done by a ready-made attention layer, and this exercise asks for the operation itself. You "
-            "have the weights already: what is missing to get the context from them?"
+            "The work is done by a ready-made attention layer, and this exercise asks for the operation itself. The "
+            "layer hides two matrix products and what is between them: what does each of the two multiply, and what has "
+            "to happen to the result of the first?"
         ),
         caught_by="test_context_and_weights_have_the_announced_shapes_and_dtypes",
         swap=(

@@ -8,7 +8,15 @@ POINTS = "test_roc_points_from_corner_to_corner"
 AUC = "test_auc_is_the_share_of_ordered_pairs"
 PRECISION = "test_average_precision_goes_in_steps"
 BAD_INPUT = "test_bad_input_is_refused"
-SIZE = "test_two_hundred_thousand_samples"
+SIZE = "test_two_hundred_thousand_samples_in_time"
+
+# the functions that build on threshold_counts and roc_points go on with those of the reference, so that a mistake in one
+# function is recognised whether or not the others are written on top of it
+OTHERS_AS_THEY_WERE = """
+before = dict(globals())
+for name in ("threshold_counts", "roc_points", "roc_auc", "average_precision"):
+    globals()[name] = before[name] = type(before[name])(before[name].__code__, before)
+"""
 
 wrong_answers = [
     # ----------------------------------------------------------------------------------- the published answers
@@ -68,12 +76,31 @@ def roc_auc(y_true, scores):
             "reached by a threshold?"
         ),
         caught_by=COUNTS,
-        swap=(
-            (
-                "np.append(values[1:] != values[:-1], True)  # (samples,)",
-                "np.full(values.size, True)  # (samples,)",
-            ),
+        code=OTHERS_AS_THEY_WERE
+        + """
+def threshold_counts(y_true, scores):
+    before["threshold_counts"](y_true, scores)  # refuses bad input
+    values = np.asarray(scores, dtype=float)
+    order = np.argsort(-values, kind="stable")
+    positive = np.asarray(y_true)[order] == 1
+    return np.cumsum(positive), np.cumsum(~positive), values[order]
+""",
+    ),
+    WrongAnswer(
+        id="counts-strictly-above",
+        title="samples counted that score above the threshold, without those at it",
+        explanation=(
+            "The counts stop short of the samples whose score is the threshold itself. The lowest threshold then leaves "
+            "some out, and the curves never reach their end. Is a sample called positive when its score equals the "
+            "threshold?"
         ),
+        caught_by=COUNTS,
+        code=OTHERS_AS_THEY_WERE
+        + """
+def threshold_counts(y_true, scores):
+    tp, fp, thresholds = before["threshold_counts"](y_true, scores)
+    return np.append(0, tp[:-1]), np.append(0, fp[:-1]), thresholds
+""",
     ),
     WrongAnswer(
         id="ascending-counts",
@@ -126,11 +153,27 @@ def roc_auc(y_true, scores):
             "samples, the area left of the first point is then lost. At which threshold is nothing called positive?"
         ),
         caught_by=POINTS,
-        swap=(
-            ("np.append(0, fp) / fp[-1]", "fp / fp[-1]"),
-            ("np.append(0, tp) / tp[-1]", "tp / tp[-1]"),
-            ("return fpr, tpr, np.append(np.inf, thresholds)", "return fpr, tpr, thresholds"),
+        code=OTHERS_AS_THEY_WERE
+        + """
+def roc_points(y_true, scores):
+    fpr, tpr, thresholds = before["roc_points"](y_true, scores)
+    return fpr[1:], tpr[1:], thresholds[1:]
+""",
+    ),
+    WrongAnswer(
+        id="rates-swapped",
+        title="true-positive and false-positive rate returned in the wrong order",
+        explanation=(
+            "The values are right, but the two arrays have changed places. The first is the horizontal axis of the ROC "
+            "plot: which of the two rates stands there?"
         ),
+        caught_by=POINTS,
+        code=OTHERS_AS_THEY_WERE
+        + """
+def roc_points(y_true, scores):
+    fpr, tpr, thresholds = before["roc_points"](y_true, scores)
+    return tpr, fpr, thresholds
+""",
     ),
     WrongAnswer(
         id="rates-of-the-whole-set",
@@ -287,14 +330,15 @@ def average_precision(y_true, scores):
         title="infinite scores accepted",
         explanation=(
             "Infinite scores can be sorted, but they are the sign of an overflow, and infinity is the threshold of the "
-            "first ROC point, where nothing is called positive. The task asks for a ValueError."
+            "first ROC point, where nothing is called positive. The task asks for a ValueError. Asking whether all "
+            "scores are finite refuses NaN as well."
         ),
         caught_by=BAD_INPUT,
         swap=(("if not np.isfinite(values).all():", "if np.isnan(values).any():"),),
     ),
     WrongAnswer(
         id="one-class-gives-nan",
-        title="NaN when only one class is present",
+        title="a ROC curve of NaN when only one class is present",
         explanation=(
             "Without a positive or without a negative there is no pair to compare, and 0/0 comes out as NaN. A NaN in a "
             "report is easily averaged into the next one. Which two counts must not be 0?"
@@ -304,6 +348,37 @@ def average_precision(y_true, scores):
             (
                 '    if tp[-1] == 0 or fp[-1] == 0:\n        raise ValueError("a ROC curve needs at least one positive '
                 'and one negative")\n',
+                "",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="auc-of-one-class",
+        title="a ROC-AUC of NaN when only one class is present",
+        explanation=(
+            "`roc_points` refuses a single class, but `roc_auc` divides by the number of pairs without asking whether "
+            "there are any, and 0/0 comes out as NaN. Which two counts must not be 0?"
+        ),
+        caught_by=BAD_INPUT,
+        code="""
+def roc_auc(y_true, scores):
+    tp, fp, _ = threshold_counts(y_true, scores)
+    widths, heights = np.diff(fp, prepend=0), tp - np.diff(tp, prepend=0) / 2
+    with np.errstate(invalid="ignore"):
+        return float((widths * heights).sum() / (tp[-1] * fp[-1]))
+""",
+    ),
+    WrongAnswer(
+        id="no-positive-gives-nan",
+        title="average precision NaN when there is no positive",
+        explanation=(
+            "Recall is a share of the positives; without any it is 0/0, and NaN comes out. A NaN in a report is easily "
+            "averaged into the next one. Which count must not be 0?"
+        ),
+        caught_by=BAD_INPUT,
+        swap=(
+            (
+                '    if tp[-1] == 0:\n        raise ValueError("average precision needs at least one positive")\n',
                 "",
             ),
         ),

@@ -236,8 +236,8 @@ def retrieval_metrics(sim, relevant, ks=(1, 5, 10)):
         title="each query judged by the worst of its ranks",
         explanation=(
             "A query counts as a hit only if *all* its relevant items are among the first k. Whoever searches is happy "
-            "with one right answer, and with five captions an image your R@1 could never exceed 0. Which of a query's "
-            "ranks is the best?"
+            "with one right answer, and with five captions an image your R@1 is always 0. Which of a query's ranks is "
+            "the best?"
         ),
         caught_by=BEST,
         swap=(("ranks.min() for ranks", "ranks.max() for ranks"),),

@@ -158,6 +158,16 @@ wrong_answers = [
         ),
     ),
     WrongAnswer(
+        id="split-at-single-spaces",
+        title="split at every single space",
+        explanation=(
+            "split(' ') makes an empty word wherever two spaces meet and does not split at tabs or line ends, so spaces "
+            "pile up in the result where punctuation was. What does split do without an argument?"
+        ),
+        caught_by=WORDS,
+        swap=((SPLIT, '"".join(characters).split(" ")'),),
+    ),
+    WrongAnswer(
         id="articles-kept",
         title="articles kept",
         explanation=(
@@ -210,6 +220,70 @@ wrong_answers = [
                 "replaced = character in string.punctuation and not decimal_point and not apostrophe",
                 "replaced = character in string.punctuation and not decimal_point",
             ),
+        ),
+    ),
+    WrongAnswer(
+        id="apostrophes-all-kept",
+        title="every apostrophe kept",
+        explanation=(
+            'Quotation marks around a word and the apostrophe after a plural stay, so "\'cat\'" and "cat" differ. An '
+            "apostrophe is kept only inside a word: what must be on both sides of it?"
+        ),
+        caught_by=PUNCTUATION,
+        swap=((" and before.isalpha() and after.isalpha()", ""),),
+    ),
+    WrongAnswer(
+        id="letters-and-digits-kept",
+        title="all but letters and digits replaced, as a regular expression sees them",
+        explanation=(
+            "\\w counts the underscore among the letters, so it stays, and [^\\w\\s] takes away signs that are not in "
+            "string.punctuation, such as the typographic apostrophe. The rules name the set of characters to replace."
+        ),
+        caught_by=PUNCTUATION,
+        swap=(
+            (
+                "replaced = character in string.punctuation and",
+                'replaced = not (character.isalnum() or character.isspace() or character == "_") and',
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="words-before-punctuation",
+        title="articles and numbers looked up before the punctuation is gone",
+        explanation=(
+            "With its comma or full stop still on it, 'two.' is not the word 'two', and 'A-team' hides an article. The "
+            "rules have an order: punctuation first, then words."
+        ),
+        caught_by=PUNCTUATION,
+        swap=(
+            (
+                "text = s.lower()",
+                "digits = {word: str(number) for number, word in enumerate(NUMBERS)}\n"
+                "    words = [digits.get(word, word) for word in s.lower().split() if word not in ARTICLES]\n"
+                '    text = " ".join(words)',
+            ),
+            ("words = [digits.get(word, word) for word in " + SPLIT + "]", "words = " + SPLIT),
+            ('return " ".join(word for word in words if word not in ARTICLES)', 'return " ".join(words)'),
+        ),
+    ),
+    WrongAnswer(
+        id="words-by-regular-expression",
+        title="articles and numbers replaced at the word boundaries of a regular expression",
+        explanation=(
+            'For \\b a word also ends at an apostrophe or at a point, so "one\'s" becomes "1\'s". Here a word is what '
+            "stands between spaces: split, and look up whole words."
+        ),
+        caught_by=PUNCTUATION,
+        swap=(
+            (
+                "words = [digits.get(word, word) for word in " + SPLIT + "]",
+                "import re\n\n"
+                '    text = "".join(characters)\n'
+                "    for word, digit in digits.items():\n"
+                '        text = re.sub(rf"\\b{word}\\b", digit, text)\n'
+                '    words = re.sub(r"\\b(a|an|the)\\b", " ", text).split()',
+            ),
+            ('return " ".join(word for word in words if word not in ARTICLES)', 'return " ".join(words)'),
         ),
     ),
     WrongAnswer(
