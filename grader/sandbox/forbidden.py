@@ -68,11 +68,12 @@ class forbidden:  # noqa: N801  (used as `with forbidden([...]):`)
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
+        self._looked_up = False
         self._steps: list[tuple[Callable[[], object], Callable[[], object]]] = []  # a replacement and its way back
         self._originals: dict[int, tuple[Any, Any]] = {}  # id -> the forbidden callable, and what stands in for it
 
     def __enter__(self) -> None:
-        if self._steps:
+        if self._looked_up:
             for replace, _ in self._steps:
                 replace()
             return
@@ -82,6 +83,7 @@ class forbidden:  # noqa: N801  (used as `with forbidden([...]):`)
                 for door in OTHER_DOORS.get(name, ()):
                     self._forbid_existing(door)
             self._forbid_other_names()
+            self._looked_up = True
         except BaseException:
             self.__exit__()
             raise
@@ -117,6 +119,8 @@ class forbidden:  # noqa: N801  (used as `with forbidden([...]):`)
 
     def _forbid_other_names(self) -> None:
         """Replace what was forbidden wherever else a loaded module has it."""
+        if not self._originals:
+            return
         for path, module in list(sys.modules.items()):
             names = getattr(module, "__dict__", None)
             if not isinstance(names, dict) or path.partition(".")[0] == "grader":  # which has work to do in here
