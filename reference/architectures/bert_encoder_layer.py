@@ -40,6 +40,7 @@
 # | `intermediate.dense` | `(hidden, width)` | `(hidden,)` |
 # | `output.dense` | `(width, hidden)` | `(width,)` |
 #
+# - **`hidden`** is any number that the three shapes with `hidden` agree on.
 # - **Matrices** are stored as `(out, in)`, one row for each output feature.
 # - **Heads** are contiguous blocks of width / heads features; dot products are divided by √(width / heads); the results
 #   of the heads are put side by side in their order. Scores as large as ±10000 give finite, correct results.
@@ -51,7 +52,8 @@
 #   float64. No argument is changed. Further entries in `params` do no harm.
 # - **`KeyError`**: a parameter is missing. **`ValueError`**: `x` has not three axes, `n_heads` is below 1 or does not
 #   divide the width, a parameter or the mask has another shape, or a sample has no token at all. A mask that is not
-#   boolean: `TypeError` or `ValueError`, as you like. `layer_norm` need not check anything.
+#   boolean: `TypeError` or `ValueError`, as you like. Where several of these apply, raise whichever you find first.
+#   `layer_norm` need not check anything.
 # - **Forbidden:** `torch`, `transformers`, `tensorflow` and `keras`. NumPy has no error function; the cell below gives
 #   you `erf`.
 #
@@ -61,6 +63,7 @@
 #
 # | step | parameters | result |
 # |---|---|---|
+# | weights of the token for itself | query and key: any, since there is nothing to choose from | 1 |
 # | value, projected | value weight with rows (1, 1) and (0, 3), projection = identity, biases 0 | (2, 0) |
 # | + x | | (4, 0) |
 # | layer norm | weight (1, 2), bias (0, 0) | (1, -1), then h = (1, -2) |
@@ -112,7 +115,7 @@ def bert_encoder_layer(x: np.ndarray, params: Mapping[str, np.ndarray], n_heads:
     True = token, at least one in every sample. Returns (batch, tokens, width), float64.
 
     Raises KeyError for a missing parameter, ValueError for shapes and numbers of heads that do not fit and for a sample
-    without tokens, TypeError for a mask that is not boolean.
+    without tokens, TypeError or ValueError for a mask that is not boolean.
     """
     ### BEGIN SOLUTION
     x = np.asarray(x, dtype=np.float64)

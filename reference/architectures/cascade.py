@@ -6,7 +6,7 @@
 # name is often given to something else, namely models that all run and whose results are averaged: that is late fusion,
 # and it saves nothing.
 #
-# ## Your task (about 30 minutes)
+# ## Your task (about 20 minutes)
 #
 # Write the module `CascadeClassifier(cheap, expensive, threshold)` around two modules that you are given:
 #
@@ -15,7 +15,7 @@
 # | `cheap` | `cheap(x)` with x `(batch, ...)` | logits `(batch, classes)` |
 # | `expensive` | `expensive(x, cheap_logits)` with x `(k, ...)` and logits `(k, classes)` | logits `(k, classes)` |
 #
-# The second argument of `expensive` are the logits that `cheap` gave for these k samples.
+# The second argument of `expensive` is what `cheap` returned for these k samples. All logits are finite.
 #
 # `forward(cheap_input, expensive_input)` returns `(logits, used)`. Both inputs hold the same samples in the same order;
 # they may have any number of further axes, for example tokens for `cheap` and images for `expensive`.
@@ -28,9 +28,11 @@
 # - `cheap` is called once, with all samples (an empty batch included).
 # - The **confidence** of a sample is the largest of its class probabilities according to `torch.softmax` of the cheap
 #   logits. Samples with a confidence **below** `threshold` are sent on to the expensive stage; at the threshold, the
-#   cheap stage's answer stands. A sample whose probability rounds to 1 is never sent on.
+#   cheap stage's answer stands. A sample whose probability rounds to 1 is never sent on. (Other formulas for the same
+#   probability, such as exp(max - logsumexp), can differ in the last digit, and at the threshold this digit decides.)
 # - `expensive` is called **once**, with all these samples together and no others, in their original order. When there
-#   are none, it is not called at all: not with an empty batch either.
+#   are none, it is not called at all: not with an empty batch either. `logits` may then be the very tensor that `cheap`
+#   returned.
 # - The cheap logits that go into `expensive` are not detached: in training, a gradient flows back through them.
 # - The tensor that `cheap` returned and both inputs stay as they are; `logits` is in the dtype of the cheap logits.
 #   (Both stages return the same dtype.)
@@ -45,14 +47,15 @@
 #
 # `threshold` is 0.8.
 #
-# | sample | cheap logits | probabilities | confidence | `used` | the expensive stage gets |
-# |---|---|---|---|---|---|
-# | 0 | (ln 9, 0) | (0.9, 0.1) | 0.9 | `False` | |
-# | 1 | (0, ln 3) | (0.25, 0.75) | 0.75 | `True` | row 0: its image, (0, ln 3) |
-# | 2 | (5, 5) | (0.5, 0.5) | 0.5 | `True` | row 1: its image, (5, 5) |
+# | sample | cheap logits | probabilities | confidence | `used` |
+# |---|---|---|---|---|
+# | 0 | (ln 9, 0) | (0.9, 0.1) | 0.9 | `False` |
+# | 1 | (0, ln 3) | (0.25, 0.75) | 0.75 | `True` |
+# | 2 | (5, 5) | (0.5, 0.5) | 0.5 | `True` |
 #
-# Sample 2 has the largest logits and the lowest confidence. If one expensive call costs 50 and one cheap call 1, this
-# batch costs 3 · 1 + 2 · 50 = 103 instead of 150.
+# The expensive stage is called once, with a batch of two: the images of samples 1 and 2, and their cheap logits
+# (0, ln 3) and (5, 5). Sample 2 has the largest logits and the lowest confidence. If a sample costs 1 in the cheap
+# stage and 50 in the expensive one, this batch costs 3 · 1 + 2 · 50 = 103 instead of 150.
 
 # %%
 import torch

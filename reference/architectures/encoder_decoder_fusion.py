@@ -174,7 +174,7 @@ class EncoderDecoderFusion(keras.layers.Layer):
 #
 # again = layer(text, image, text_mask=mask)
 # tf.debugging.assert_near(again, output, atol=1e-5)
-# assert layer(text[:, 0], image[:, 0]).shape == (3, 8)
+# assert layer(text, image[:, 0]).shape == (3, 8)
 
 # %% [markdown]
 # ## Hints

@@ -2,10 +2,10 @@
 # # Image tokens in a language model
 #
 # Most vision-language models you will fine-tune are language models that were taught to read pictures. A vision encoder
-# and a small connector turn an image into a few hundred vectors as wide as a token embedding, and these vectors take
-# the seats that placeholder tokens keep free in the prompt. If they land one seat off, or in another sample, nothing
-# crashes: the model answers questions about somebody else's picture. Here you answer the interview question in your
-# own words, judge eight claims about it, and write the step that seats the image.
+# and a small connector turn an image into a few hundred vectors, and these take the seats that placeholder tokens keep
+# free in the prompt. If they land one seat off, or in another sample, nothing crashes: the model answers questions
+# about somebody else's picture. Here you answer the interview question in your own words, judge eight claims about it,
+# and write the step that seats the image.
 #
 # Plan about 40 minutes: 15 for the answer, 5 for the claims, 20 for the code.
 
@@ -20,9 +20,12 @@ from torch import Tensor
 # can such a model put out?"*
 #
 # Answer in the next cell as you would say it aloud, in ten to fifteen sentences. The answer is worth 4 points and is
-# read by a person: one point each for (1) a definition that leaves out what does not belong, (2) the families, with an
-# example each, (3) the way of an image into the language model and what is trained, and (4) what comes out, what
-# "large" means, and what a shared space can do and cannot.
+# read by a person, one point for each of these:
+#
+# - *definition*: what makes a model multimodal, with an example of something that does not deserve the name;
+# - *families*: at least three ways to build such a model, each with the name of one and what it can do;
+# - *the way of the image*: from pixels to the seats in the prompt, and on what, and in which stages, is then trained;
+# - *the rest*: what can come out, what "large" means, and what a shared space of images and texts can do and cannot.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** "A large multimodal model is *one* model that maps two or more modalities into a shared
@@ -86,7 +89,8 @@ from torch import Tensor
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of them are often published as definitions.
+# Set each claim to `True` or `False`. Some of them are often published as definitions. All of them must be right for
+# the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -94,7 +98,7 @@ from torch import Tensor
 # | `input_implies_output` | A model that understands images can generate images too: that is what multimodal means. |
 # | `clip_only_scores` | CLIP can say which of five captions fits a photo best, but cannot write a sixth one. |
 # | `format_is_modality` | The same photo stored as PNG and as JPEG counts as two modalities. |
-# | `connector_fits_width` | LLaVA's connector brings image features to the width of the token embeddings. |
+# | `connector_learns_first` | In LLaVA's first training stage, vision encoder and language model are frozen. |
 # | `loss_on_image_seats` | LLaVA's next-token loss is taken at the image positions as well as at the answer's. |
 # | `resampler_fixes_count` | Flamingo's resampler makes the same number of visual tokens from few or many features. |
 # | `no_gap_after_training` | Contrastive training mixes image and text embeddings until no gap separates them. |
@@ -106,7 +110,7 @@ claims = dict.fromkeys(
         "input_implies_output",
         "clip_only_scores",
         "format_is_modality",
-        "connector_fits_width",
+        "connector_learns_first",
         "loss_on_image_seats",
         "resampler_fixes_count",
         "no_gap_after_training",
@@ -122,8 +126,8 @@ claims.update(
     clip_only_scores=True,
     # Both decode to the same kind of signal. A modality is a channel of sensing or representation.
     format_is_modality=False,
-    # Its output takes the place of token embeddings, so it must have their width (Liu et al., 2023: a linear layer).
-    connector_fits_width=True,
+    # Only the connector, a linear layer, learns there; the language model joins in the second (Liu et al., 2023).
+    connector_learns_first=True,
     # There is no next text token to predict at an image patch; only the tokens of the answer are learned from.
     loss_on_image_seats=False,
     # A fixed set of learned queries attends to the features, one output for each query (Alayrac et al., 2022).
@@ -140,8 +144,8 @@ claims.update(
 #
 # | argument | shape | meaning |
 # |---|---|---|
-# | `input_ids` | `(batch, length)`, any integer dtype | token ids; some of them are the placeholder |
-# | `token_embeds` | `(batch, length, width)`, floating | the embeddings of these ids |
+# | `input_ids` | `(batch, length)`, int64 or int32 | token ids; some of them are the placeholder |
+# | `token_embeds` | `(batch, length, width)`, floating | the embeddings of these ids; always of three dimensions |
 # | `image_embeds` | `(images, patches, width)` or `(rows, width)`, floating | what the connector made of all images |
 # | `image_token_id` | `int`, any, also 0 or negative | the id that marks the seat of one image row |
 #
@@ -150,8 +154,8 @@ claims.update(
 # - The first seat takes the first row of `image_embeds`, the second seat the second row, and so on. Seats are counted
 #   through the batch: all those of sample 0 from left to right, then those of sample 1. Samples may have different
 #   numbers of seats, or none. Rows are counted image by image, the patches of each in their order.
-# - At a seat the result is the image row alone; the embedding of the placeholder plays no part. Everywhere else it is
-#   the token embedding, unchanged to the last bit.
+# - At a seat the result is the image row alone; the embedding of the placeholder plays no part, not even if it is NaN.
+#   Everywhere else the result is the token embedding, unchanged to the last bit.
 # - `image_embeds` may come in another floating dtype, float32 or bfloat16 for example; it is converted.
 # - The inputs stay as they are, and the result shares no memory with them. This also holds if there is no seat: with an
 #   empty `image_embeds`, of shape `(0, width)` or `(0, patches, width)`, the result is a copy of `token_embeds`.
@@ -264,4 +268,4 @@ def merge_multimodal_embeddings(
 #
 # - Haotian Liu, Chunyuan Li, Qingyang Wu, Yong Jae Lee (2023). *Visual Instruction Tuning.* The model called LLaVA.
 #
-# The works behind the interview answer are listed with the model answer.
+# The works behind the model answer are listed there, in the solution: their titles would answer the question.

@@ -115,8 +115,8 @@ class MultimodalClassifier(nn.Module):
     def forward(self, image: Tensor, text: Tensor) -> Tensor:
         """Return logits (batch, n_classes) for image (batch, 3, height, width) and text (batch, length) int64.
 
-        Raises ValueError for shapes that do not fit, for an empty text and for ids outside the vocabulary, TypeError
-        for a text that does not hold integers.
+        Raises ValueError for shapes that do not fit, for a text of length 0 and for ids outside the vocabulary,
+        TypeError or ValueError for a text of floating-point numbers.
         """
         ### BEGIN SOLUTION
         if text.is_floating_point():
@@ -180,7 +180,7 @@ class MultimodalClassifier(nn.Module):
 #
 # <details><summary>Hint 1: an invariant</summary>
 #
-# Padding a text further, or shuffling its tokens, must not change its logits by a bit more than rounding. And a text of
+# Padding a text further, or shuffling its tokens, must not change its logits by more than rounding. And a text of
 # padding only must give finite numbers. What does your division do there?
 #
 # </details>

@@ -141,8 +141,8 @@ def cross_modal_attention(
 #
 # Check dtypes and shapes. Multiply the text with the transposed image, divided by the square root of the width: one
 # (text tokens, image tokens) matrix a sample. Give the mask an axis for the text tokens. Replace hidden scores by minus
-# infinity and take the softmax over the last axis. Think of rows in which nothing was left: of their weights, and of the
-# gradient that goes back through them. Multiply with the image.
+# infinity and take the softmax over the last axis. Think of rows in which nothing was left: of their weights, and of
+# the gradient that goes back through them. Multiply with the image.
 #
 # </details>
 # <details><summary>Hint 4: one line of code</summary>

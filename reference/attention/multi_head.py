@@ -79,7 +79,8 @@ def multi_head_self_attention(
 
     Returns the output (batch, tokens, width) and the weights (batch, heads, tokens, tokens), both float64. A sample in
     which every token is hidden has weights 0, and its output is bo.
-    Raises ValueError for shapes or a number of heads that do not fit, TypeError for a mask that is not boolean.
+    Raises ValueError for shapes or a number of heads that do not fit, TypeError or ValueError for a mask
+    that is not boolean.
     """
     ### BEGIN SOLUTION
     x = np.asarray(x, dtype=np.float64)

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Contrastive losses: CLIP and SigLIP
 #
-# A model that is to find the caption of a picture needs a space in which both lie close together. Pulling the pairs
-# together is not enough: a network that maps everything to one point has done that too. A contrastive loss also says
-# what must stay apart, and the other pairs of the batch tell it. CLIP and SigLIP, the two losses you write here, are
-# behind most vision encoders of today's multimodal models.
+# A model that is to find the caption of a picture needs a space in which both lie close together. A contrastive loss
+# builds one: it says which texts and images belong together, and which must stay apart. The batch itself tells it,
+# without any further label. CLIP and SigLIP, the two losses you write here, are behind most vision encoders of today's
+# multimodal models.
 #
 # Plan about 45 minutes: 12 for the answer, 5 for the claims, 28 for the code.
 
@@ -23,8 +23,12 @@ from torch import Tensor
 # *(b) "Your images and texts do not always match each other. How do you deal with that?"*
 #
 # Answer both in the next cell as you would say it aloud, in about twelve sentences. The answer is worth 4 points and is
-# read by a person, two points for each question: for (a) one for the families of losses, one for temperature, batch and
-# weighting of several terms; for (b) one for telling the kinds of mismatch apart, one for the remedies.
+# read by a person, one point for each of these:
+#
+# - *families* (a): at least three families of losses, told apart by what they compare and by what each can do alone;
+# - *how they are used* (a): temperature, the part that the batch plays, and how several terms are weighted;
+# - *kinds of mismatch* (b): the ways in which an image and a text can fail to match;
+# - *remedies* (b): what you do about each kind, in the data and in training.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** (a) I name a loss by what it compares. *Alignment* of two encoders is trained contrastively: the
@@ -60,18 +64,19 @@ from torch import Tensor
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of them are published as good advice.
+# Set each claim to `True` or `False`. Some of them are published as good advice. All of them must be right for the 3
+# points, so guessing earns nothing. The CLIP loss is the one that you write below; "plain" means without `pair_ids`.
 #
 # | id | claim |
 # |---|---|
 # | `distance_is_enough` | Squared distance between paired embeddings is a safe alignment loss on its own. |
 # | `named_by_modality` | "Fusion cross-entropy" is an established loss that differs from cross-entropy. |
 # | `timestamps_align` | Aligning timestamps is the way to make any data set of images and captions consistent. |
-# | `fusion_cannot_repair` | If a caption describes another picture, attention fusion of the two does not repair it. |
-# | `starts_at_log_n` | If all embeddings are the same vector, the CLIP loss of N pairs is ln N at any scale. |
+# | `fusion_repairs` | If a caption describes another picture, fusing the two by attention repairs the pair. |
+# | `loss_without_batch` | A plain CLIP loss of 4 is equally good news at a batch size of 64 and of 32768. |
 # | `scale_sharpens` | The larger the scale, the more of the push in the CLIP loss goes to the hardest negatives. |
-# | `sigmoid_needs_softmax` | Like CLIP's, the SigLIP loss is normalised by a softmax over the whole batch. |
-# | `same_caption_twice` | A caption that occurs twice in a batch makes the plain CLIP loss push true pairs apart. |
+# | `bias_starts_negative` | SigLIP's bias starts far below 0, since most of the N·N pairs are not true ones. |
+# | `shared_target_floor` | If two pairs have equal `pair_ids`, no embeddings at all bring the CLIP loss to 0. |
 
 # %% tags=["claims"]
 claims = dict.fromkeys(
@@ -79,11 +84,11 @@ claims = dict.fromkeys(
         "distance_is_enough",
         "named_by_modality",
         "timestamps_align",
-        "fusion_cannot_repair",
-        "starts_at_log_n",
+        "fusion_repairs",
+        "loss_without_batch",
         "scale_sharpens",
-        "sigmoid_needs_softmax",
-        "same_caption_twice",
+        "bias_starts_negative",
+        "shared_target_floor",
     ]
 )  # None = no answer yet; set each to True or False
 ### BEGIN SOLUTION
@@ -95,15 +100,15 @@ claims.update(
     # Pictures with captions have no common time axis; their mismatch is one of meaning: filter or recaption.
     timestamps_align=False,
     # Attention weighs what is there. Nothing in the input says what the right caption would have been.
-    fusion_cannot_repair=True,
-    # All N similarities in a row are equal, so the softmax gives every candidate 1/N, whatever they are multiplied by.
-    starts_at_log_n=True,
+    fusion_repairs=False,
+    # A model that knows nothing has ln N: 4.16 for 64 pairs, so 4 is hardly better, but 10.4 for 32768.
+    loss_without_batch=False,
     # The gradient on a negative is proportional to its softmax weight, and a large scale puts that on the closest ones.
     scale_sharpens=True,
-    # It is a sum over pairs of one logistic loss each, and can therefore be computed in chunks (Zhai et al., 2023).
-    sigmoid_needs_softmax=False,
-    # The second image of that caption is treated as a negative although it fits: a false negative.
-    same_caption_twice=True,
+    # Otherwise the many negatives dominate the first steps; Zhai et al. (2023) start the bias at -10.
+    bias_starts_negative=True,
+    # Their rows have the target 1/2 and 1/2: cross-entropy is at least the entropy of its target, here ln 2.
+    shared_target_floor=True,
 )
 ### END SOLUTION
 
@@ -143,7 +148,9 @@ claims.update(
 #
 # - A vector of zeros counts as having cosine 0 with everything; the loss stays finite. (The checks do not look at the
 #   gradient of such a row.) A small epsilon in the normalisation, up to 1e-8, is fine.
-# - In float32, the results stay finite and right for scales up to 100 (CLIP) and 1000 (SigLIP).
+# - In float32 too, the results stay finite and right for scales up to 100 (CLIP) and 1000 (SigLIP) and for any cosines,
+#   1 and −1 in one row included: the true pair may be the one with −1.
+# - `logit_scale` and `log_t` stay below 10, so that their exponentials fit into float32.
 # - The arguments are not changed.
 # - `ValueError` if `text_emb` and `image_emb` are not 2-D, differ in shape or have no rows (`N` = 0); for any other
 #   `direction`; for a `pair_ids` whose shape is not `(N,)`.
@@ -228,6 +235,9 @@ def siglip_loss(text_emb: Tensor, image_emb: Tensor, log_t: Tensor, bias: Tensor
     return -F.logsigmoid(sign * logits).sum() / n
     ### END SOLUTION
 
+
+# %% [markdown]
+# **Try it.** Pairs that all look alike, and pairs on perpendicular axes: both losses are known in closed form.
 
 # %% tags=["visible-checks", "active-ipynb"]
 # same_vector = torch.tensor([[1.0, 2.0, 2.0]]).repeat(5, 1)

@@ -14,20 +14,22 @@
 #
 # | argument | shape | meaning |
 # |---|---|---|
-# | `logits` | `(batch, classes)` | floating-point scores |
+# | `logits` | `(batch, classes)` | scores, `float32` or `float64` |
 # | `targets` | `(batch,)`, `int64` | the right class of each sample |
-# | `gamma` | number ≥ 0 | how strongly easy samples are turned down |
+# | `gamma` | finite number ≥ 0 | how strongly easy samples are turned down |
 # | `alpha` | `(classes,)` or `None` | a factor for each class; `None` means no factor |
 #
 # - With p the softmax probability of the right class, the loss of a sample is `-alpha[target] · (1 - p)^gamma · log p`.
 #   The result is the **plain mean** over the batch, also with `alpha`.
-# - It stays exact when p underflows: with logits 2000 apart the loss of a sample can be 2000.
+# - It stays right when p underflows: with logits 2000 apart the loss of a sample can be 2000.
 # - Its gradient flows through *both* factors, and stays finite when p rounds to 1, for every `gamma` ≥ 0. (The
-#   derivative of x^gamma at x = 0 is infinite for 0 < gamma < 1.) Results are compared to about six digits, so a small
-#   lower bound for 1 - p does no harm.
+#   derivative of x^gamma at x = 0 is infinite for 0 < gamma < 1.)
+# - Losses and their gradients are compared to about six digits, whatever the dtype. So a small lower bound for 1 - p,
+#   or a small number added to it, such as 1e-8, does no harm.
 #
 # **`adjust_logits(logits, priors, tau=1.0, *, mode)`** returns `(batch, classes)`, in the dtype of `logits`. `priors`
-# `(classes,)` holds the share of each class in the training data, `tau` is a number (0 changes nothing).
+# `(classes,)` holds the share of each class in the training data, `tau` is a finite number (0 changes nothing; it need
+# not be checked).
 #
 # - `mode="train"`: `logits + tau · log(priors)`, which then go into the ordinary cross-entropy.
 # - `mode="posthoc"`: `logits - tau · log(priors)`, at prediction time, for a model trained without adjustment.
@@ -38,8 +40,11 @@
 #   `focal_loss`), a target outside 0 to classes - 1 (there is no `ignore_index` here), `gamma` below 0 or NaN, `alpha`
 #   or `priors` that are not `(classes,)`, priors that are not all positive, that are NaN, or whose sum differs from 1
 #   by more than `PRIOR_TOLERANCE`, a `mode` other than the two.
-# - Targets that are floating-point numbers: `TypeError` or `ValueError`, as you like.
-# - `alpha` and `priors` may have another floating dtype than `logits`; the result keeps the dtype of `logits`.
+# - Targets that are floating-point numbers: `TypeError` or `ValueError`, as you like. (Other integers than `int64` do
+#   not occur.)
+# - `alpha` and `priors` are `float32` or `float64`, whichever of the two `logits` are; the result keeps the dtype of
+#   `logits`. `adjust_logits` also takes `float16` and `bfloat16` logits, and the priors (0.9, 0.1) are good ones there
+#   too: rounded to `float16` they would no longer sum to 1.
 # - Everything in PyTorch is allowed. Leave the inputs unchanged, and let gradients flow to the logits.
 #
 # ## Worked example
@@ -67,8 +72,8 @@ def focal_loss(logits: Tensor, targets: Tensor, gamma: float = 2.0, alpha: Tenso
     logits (batch, classes), floating; targets (batch,) int64; gamma >= 0; alpha (classes,), a factor for each class.
 
     Returns the plain mean over the batch, a tensor without axes, in the dtype of the logits.
-    Raises ValueError for shapes that do not fit, an empty batch, targets outside the classes or gamma < 0, TypeError
-    for targets that are not int64.
+    Raises ValueError for shapes that do not fit, an empty batch, targets outside the classes and a gamma below 0 or
+    NaN, TypeError or ValueError for floating-point targets.
     """
     ### BEGIN SOLUTION
     if logits.ndim != 2 or targets.shape != logits.shape[:1] or targets.numel() == 0:
@@ -124,7 +129,8 @@ def adjust_logits(logits: Tensor, priors: Tensor, tau: float = 1.0, *, mode: str
 # %% [markdown]
 # ## Try it
 #
-# Two samples of class 0 with p = 0.75 and p = 0.4, and priors 0.8 and 0.2 with `tau=2`.
+# Two samples of class 0 with p = 0.75 and p = 0.4; the second one as a sample of class 1, with p = 0.6; and priors 0.8
+# and 0.2 with `tau=2`.
 
 # %% tags=["visible-checks", "active-ipynb"]
 # logits = torch.log(torch.tensor([[0.75, 0.25], [0.4, 0.6]]))
@@ -133,7 +139,8 @@ def adjust_logits(logits: Tensor, priors: Tensor, tau: float = 1.0, *, mode: str
 #
 # torch.testing.assert_close(focal_loss(logits, targets, gamma=1.0), (0.25 * easy + 0.6 * hard) / 2)
 # alpha = torch.tensor([3.0, 0.5])
-# torch.testing.assert_close(focal_loss(logits, targets, gamma=0.0, alpha=alpha), 3 * (easy + hard) / 2)
+# loss = focal_loss(logits, torch.tensor([0, 1]), gamma=0.0, alpha=alpha)
+# torch.testing.assert_close(loss, (3 * easy - 0.5 * torch.log(torch.tensor(0.6))) / 2)
 #
 # priors = torch.tensor([0.8, 0.2])
 # zeros = torch.zeros(1, 2)

@@ -37,7 +37,7 @@
 #   as one of 0 and 1, raises `TypeError` or `ValueError`. The function `require_pairs` below checks the two arrays; it
 #   is yours to call.
 # - No argument is changed.
-# - **Forbidden:** `scipy.stats`.
+# - **Forbidden:** `scipy.stats`. Everything else is allowed, `math` and `scipy.special` included.
 #
 # ## A worked example
 #
@@ -136,12 +136,14 @@ def paired_bootstrap(
 
 # %% [markdown]
 # ## Try it
+#
+# Eight items, of which the model after fine-tuning alone gets four right and the model before alone gets one, and then
+# a model compared with itself.
 
 # %% tags=["visible-checks", "active-ipynb"]
 # before = np.array([True, False, False, False, False, True, True, False])
 # after = np.array([False, True, True, True, True, True, True, False])
-# # b alone is right on 4 items, a alone on 1: 2 * (1 + 5) / 32
-# assert np.isclose(mcnemar_exact(before, after), 0.375)
+# assert np.isclose(mcnemar_exact(before, after), 0.375)  # 4 items for b alone, 1 for a alone: 2 * (1 + 5) / 32
 # assert np.isclose(mcnemar_exact(before, before), 1.0)
 #
 # report = paired_bootstrap(before, after, n_boot=500, seed=3)
@@ -153,25 +155,35 @@ def paired_bootstrap(
 # assert same["diff"] == same["low"] == same["high"] == 0
 
 # %% [markdown]
-# The next cell compares 400 items resampled in pairs with the same items resampled for each model by itself. The two
-# models agree on most items, so the pairs give a much narrower picture of the difference.
+# The next cell makes up 400 items on which fine-tuning repairs 30 and breaks 14. In orange are the differences of
+# resamples drawn in pairs, as you draw them; in blue those of the same items drawn for each model by itself. Both heaps
+# lie around the gain of 4 points, but the blue one is about twice as wide and reaches far below 0: whoever forgets the
+# pairs cannot tell this gain from chance. In pairs it stands out, if not by much: the title shows your p-value, about
+# 0.02, and your interval, whose lower end is a little above 0.
 
 # %% tags=["active-ipynb"]
 # import matplotlib.pyplot as plt
 #
+# correct_before = np.repeat([True, True, False, False], [270, 14, 30, 86])  # both, before only, after only, neither
+# correct_after = np.repeat([True, False, True, False], [270, 14, 30, 86])
+# p_value = mcnemar_exact(correct_before, correct_after)
+# interval = paired_bootstrap(correct_before, correct_after)
+#
 # generator = np.random.default_rng(1)
-# first = generator.random(400) < 0.75
-# second = np.where(generator.random(400) < 0.1, ~first, first)
-# gain = second.astype(float) - first
-# paired = [generator.choice(gain, 400).mean() for _ in range(3000)]
-# unpaired = [generator.choice(second, 400).mean() - generator.choice(first, 400).mean() for _ in range(3000)]
-# bins = np.arange(-50, 50) / 400 + 1 / 800
-# plt.hist(unpaired, bins, alpha=0.6, label="each model by itself")
-# plt.hist(paired, bins, alpha=0.6, label="in pairs")
+# picks, other_picks = generator.integers(400, size=(2, 3000, 400))  # (resamples, items): which item is drawn
+# after_minus_before = {
+#     "each model by itself": correct_after[picks].mean(axis=1) - correct_before[other_picks].mean(axis=1),
+#     "in pairs": correct_after[picks].mean(axis=1) - correct_before[picks].mean(axis=1),
+# }
+# for label, differences in after_minus_before.items():
+#     plt.hist(differences, np.arange(-40.5, 70) / 400, alpha=0.6, label=label)
+# plt.axvline(0, color="black", linewidth=1)
 # plt.xlabel("accuracy after - accuracy before")
+# plt.ylabel("number of resamples")
+# low, high = interval["low"], interval["high"]
+# plt.title(f"gain {interval['diff']:.3f}, 95 % interval {low:.3f} to {high:.3f}, p = {p_value:.3f}")
 # plt.legend()
 # plt.show()
-# print("p =", mcnemar_exact(first, second), paired_bootstrap(first, second))
 
 # %% [markdown]
 # ## Hints

@@ -23,7 +23,7 @@ from grader.checking import (
 )
 
 
-def run_cascade(student, threshold, weights, cheap_input, expensive_input, direction=None):
+def call_cascade_classifier(student, threshold, weights, cheap_input, expensive_input, direction=None):
     """What the cascade returns, what its stages were called with, and, for a direction, the gradients.
 
     Cheap logits: weights["cheap"] @ x + weights["bias"]; expensive ones: weights["x"] @ x + weights["logits"] @ cheap.
@@ -70,6 +70,23 @@ def run_cascade(student, threshold, weights, cheap_input, expensive_input, direc
     return logits.detach() if isinstance(logits, torch.Tensor) else logits, used, report
 
 
+def cascade_classifier_without_samples(student, classes):
+    """How often each stage is called when there are no samples."""
+    import torch
+    from torch import nn
+
+    class Stage(nn.Module):
+        calls = 0
+
+        def forward(self, x, *_):
+            self.calls += 1
+            return torch.zeros(len(x), classes)
+
+    cascade = student.CascadeClassifier(Stage(), Stage(), 0.5)
+    cascade(torch.zeros(0, 4), torch.zeros(0, 3, 2, 2))
+    return cascade.cheap.calls, cascade.expensive.calls
+
+
 def small_example(student, cheap_logits, seen):
     from torch import nn
 
@@ -84,7 +101,7 @@ def small_example(student, cheap_logits, seen):
 
     cascade = student.CascadeClassifier(nn.Identity(), TenTimesPlus(), threshold=0.7)
     logits, used = cascade(cheap_logits, seen)
-    return logits.detach(), used.tolist(), cascade.expensive.batch_sizes
+    return logits.detach(), used, cascade.expensive.batch_sizes
 
 
 def normal(rng: np.random.Generator, *shape: int) -> Tensor:
@@ -136,8 +153,9 @@ def test_small_example(student):
     cheap_logits = torch.tensor([[0.5, 0.0], [3.0, 0.0], [0.0, 0.25], [4.0, 4.0], [0.0, 2.0]])
     seen = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0], [9.0, 10.0]])
     logits, used, batch_sizes = student.run(small_example, cheap_logits, seen)
-    assert_equal(used, [True, False, True, True, False], what="list of used")
-    assert_equal(batch_sizes, [3], what="list of the batch sizes of the expensive calls")
+    assert_equal(used, torch.tensor([True, False, True, True, False]), what="tensor used")
+    assert_equal(len(batch_sizes), 1, what="number of calls of the expensive stage")
+    assert_equal(batch_sizes[0], 3, what="batch size of the call of the expensive stage")
     expected = torch.tensor([[6.0, 2.0], [3.0, 0.0], [5.0, 8.5], [47.0, 48.0], [0.0, 2.0]])
     assert_close(logits, expected, what="logit tensor")
 
@@ -152,7 +170,7 @@ def test_shapes_and_parameters(student, rng):
         typed = {name: value.to(kind) for name, value in weights.items()}
         cheap_input, images = normal(rng, 5, 2, 2).to(kind), normal(rng, 5, 3, 2, 2).to(kind)
         for threshold in (0, 0.6, 1):
-            logits, used, report = student.run(run_cascade, threshold, typed, cheap_input, images)
+            logits, used, report = student.run(call_cascade_classifier, threshold, typed, cheap_input, images)
             cause = "used holds one boolean for each sample of the batch"
             assert_shape(logits, (5, 3), what=f"logit tensor (threshold {threshold})")
             assert_dtype(logits, dtype, what=f"logit tensor (threshold {threshold})")
@@ -165,7 +183,13 @@ def test_shapes_and_parameters(student, rng):
 
 @points(2)
 @catches(
-    "both-run-and-average", "selected-afterwards", "one-call-a-sample", "cheap-logits-left-out", "probabilities-sent"
+    "both-run-and-average",
+    "selected-afterwards",
+    "whole-batch-sent-on",
+    "one-call-a-sample",
+    "pairs-mixed-up",
+    "cheap-logits-left-out",
+    "probabilities-sent",
 )
 def test_the_expensive_stage_sees_the_unsure_samples_only(student, rng):
     """The expensive stage is called once, with the unsure samples in their order and with their cheap logits."""
@@ -176,16 +200,19 @@ def test_the_expensive_stage_sees_the_unsure_samples_only(student, rng):
     for rank in (1, 4, 7):
         threshold = threshold_between(confidences, rank)
         rows = [i for i, confidence in enumerate(confidences) if confidence < threshold]
-        _, _, report = student.run(run_cascade, threshold, weights, cheap_input, images)
+        _, used, report = student.run(call_cascade_classifier, threshold, weights, cheap_input, images)
         case = f"threshold {threshold:.3f}, samples below it: {rows}"
 
-        assert_equal(len(report["cheap_calls"]), 1, what=f"number of calls of the cheap stage ({case})")
+        cause = "what the cheap stage found for these samples is there already"
+        assert_equal(len(report["cheap_calls"]), 1, what=f"number of calls of the cheap stage ({case})", cause=cause)
         assert_close(report["cheap_calls"][0], cheap_input, what=f"input of the cheap stage ({case})")
         calls = report["expensive_calls"]
         cause = "one call with all unsure samples together"
         assert_equal(len(calls), 1, what=f"number of calls of the expensive stage ({case})", cause=cause)
         seen, given_to_it = calls[0]
         cause = "select the unsure samples before the expensive stage runs, not after it, and keep their order"
+        if isinstance(used, Tensor) and used.tolist() != [i in rows for i in range(7)]:
+            cause = "each sample is unsure or not by itself: is its own largest class probability below the threshold?"
         assert_close(seen, images[rows], what=f"input of the expensive stage ({case})", cause=cause)
         if given_to_it is None:
             raise AssertionError(
@@ -198,7 +225,7 @@ def test_the_expensive_stage_sees_the_unsure_samples_only(student, rng):
 
 
 @points(2)
-@catches("rows-regrouped")
+@catches("rows-regrouped", "stages-averaged-where-unsure")
 @given(
     sizes=st.lists(st.integers(2, 7), min_size=4, max_size=4, unique=True),
     share=st.floats(0, 1),
@@ -216,7 +243,7 @@ def test_every_row_is_what_the_sample_alone_would_get(student, sizes, share, dra
     if min(abs(confidence - threshold) for confidence in confidences) < 1e-9:
         return  # two confidences almost alike: either answer is right
     expected_used = [confidence < threshold for confidence in confidences]
-    logits, used, _ = student.run(run_cascade, threshold, weights, cheap_input, expensive_input)
+    logits, used, _ = student.run(call_cascade_classifier, threshold, weights, cheap_input, expensive_input)
     case = f"threshold {threshold:.4f}, confidences {[round(confidence, 4) for confidence in confidences]}"
     assert_equal(used, torch.tensor(expected_used), what=f"tensor used ({case})")
     expected = torch.stack([expensive[i] if expected_used[i] else cheap[i] for i in range(batch)])
@@ -225,20 +252,20 @@ def test_every_row_is_what_the_sample_alone_would_get(student, sizes, share, dra
 
 
 @points(1)
-@catches("at-the-threshold", "raw-logit", "softmax-over-the-batch")
+@catches("at-the-threshold", "raw-logit", "softmax-over-the-batch", "another-formula-than-softmax")
 def test_confidence_and_threshold(student, rng):
     """A sample is sent on if its largest class probability is below the threshold; at the threshold it is not."""
     shift = float(rng.integers(-3, 4))
     shifted = torch.tensor([0.0, 40.0, -40.0])[:, None]
     apart = torch.tensor([[2.0, 0.0], [0.0, 0.5], [0.25, 0.25]]) + shifted  # probabilities .88, .62, .5
-    two, four = torch.full((3, 2), shift), torch.full((5, 4), shift)
+    two, four = torch.arange(-3.0, 4.0)[:, None].expand(7, 2), torch.full((5, 4), shift)
     sure = torch.tensor([[0.0, 200.0], [1.0, 0.0], [300.0, 0.0]]) + shift
     cases = [
         ("three samples with probabilities 0.88, 0.62 and 0.5", apart, 0.7, [False, True, True]),
         ("the same samples", apart, 0.9, [True, True, True]),
         ("the same samples", apart, 0.55, [False, False, True]),
-        ("two equal logits", two, 0.5, [False] * 3),
-        ("two equal logits", two, 0.5625, [True] * 3),
+        ("two equal logits", two, 0.5, [False] * 7),
+        ("two equal logits", two, 0.5625, [True] * 7),
         ("four equal logits", four, 0.25, [False] * 5),
         ("four equal logits", four, 0.3125, [True] * 5),
         ("the first and the last sample with probability 1", sure, 1.0, [False, True, False]),
@@ -247,31 +274,40 @@ def test_confidence_and_threshold(student, rng):
     for what, logits, threshold, expected in cases:
         for dtype in (torch.float32, torch.float64):
             weights, cheap_input, expensive_input = given_logits(rng, logits.to(dtype))
-            _, used, _ = student.run(run_cascade, threshold, weights, cheap_input, expensive_input)
-            cause = "the confidence is the largest softmax probability over the classes; strictly below the threshold"
+            _, used, _ = student.run(call_cascade_classifier, threshold, weights, cheap_input, expensive_input)
+            cause = (
+                "the confidence is the largest torch.softmax probability of the classes; strictly below the threshold"
+            )
             what_used = f"tensor used for {what}, cheap logits {logits.tolist()}, threshold {threshold}, {dtype}"
             assert_equal(used, torch.tensor(expected), what=what_used, cause=cause)
 
 
 @points(1)
-@catches("called-with-nothing")
+@catches("called-with-nothing", "empty-batch-skipped")
 def test_nothing_to_send_on(student, rng):
     """When no sample is unsure, or the batch is empty, the expensive stage is not called."""
-    weights = random_weights(rng, 3, 4, 12)
+    weights = random_weights(rng, 5, 4, 12)
     cheap_input, images = normal(rng, 6, 4), normal(rng, 6, 3, 2, 2)
     for case, batch, threshold in (
         ("threshold 0", 6, 0.0),
-        ("threshold 0.33, three classes", 6, 0.33),
+        ("threshold 0.19, five classes", 6, 0.19),
         ("no samples", 0, 1.0),
     ):
-        logits, used, report = student.run(run_cascade, threshold, weights, cheap_input[:batch], images[:batch])
+        if not batch:
+            cheap_calls, expensive_calls = student.run(cascade_classifier_without_samples, 5)
+            cause = "the cheap stage also says how many classes there are when there is no sample"
+            assert_equal(cheap_calls, 1, what=f"number of calls of the cheap stage ({case})", cause=cause)
+            assert_equal(expensive_calls, 0, what=f"number of calls of the expensive stage ({case})")
+        logits, used, report = student.run(
+            call_cascade_classifier, threshold, weights, cheap_input[:batch], images[:batch]
+        )
         cause = "skip the call, it costs time and some layers refuse an empty batch"
         assert_equal(len(report["expensive_calls"]), 0, what=f"number of expensive calls ({case})", cause=cause)
-        assert_shape(logits, (batch, 3), what=f"logit tensor ({case})")
+        assert_shape(logits, (batch, 5), what=f"logit tensor ({case})")
         assert_equal(used, torch.zeros(batch, dtype=torch.bool), what=f"tensor used ({case})")
         assert_dtype(used, "bool", what=f"tensor used ({case})")
         cheap, _ = stages_by_loops(weights, cheap_input[:batch], images[:batch])
-        expected = torch.stack(cheap) if cheap else torch.empty(0, 3)
+        expected = torch.stack(cheap) if cheap else torch.empty(0, 5)
         assert_close(logits, expected, what=f"logit tensor ({case})")
 
 
@@ -283,15 +319,15 @@ def test_bad_input(student, rng):
     cheap_input, expensive_input = normal(rng, 6, 4), normal(rng, 6, 5)
     for threshold in (-0.125, 1.125, 50, math.nan, math.inf):
         with raises(ValueError, what=f"CascadeClassifier with threshold={threshold}"):
-            student.run(run_cascade, threshold, weights, cheap_input, expensive_input)
+            student.run(call_cascade_classifier, threshold, weights, cheap_input, expensive_input)
     for threshold in (0.0, 0.5, 1.0):
         for first, second in ((6, 5), (5, 6), (6, 1), (1, 6), (0, 6), (6, 0)):
             with raises(ValueError, what=f"a call with {first} and {second} samples (threshold {threshold})"):
-                student.run(run_cascade, threshold, weights, cheap_input[:first], expensive_input[:second])
+                student.run(call_cascade_classifier, threshold, weights, cheap_input[:first], expensive_input[:second])
 
 
 @points(1)
-@catches("overwritten", "detached")
+@catches("overwritten", "detached", "cheap-under-no-grad")
 def test_gradients_flow_through_both_stages(student, rng):
     """Gradients reach both stages, the cheap one also through the expensive one; nothing is overwritten."""
     weights = random_weights(rng, 3, 4, 5)
@@ -303,17 +339,20 @@ def test_gradients_flow_through_both_stages(student, rng):
     rows = [expensive[i] if confidence < threshold else cheap[i] for i, confidence in enumerate(confidences)]
     (torch.stack(rows) * direction).sum().backward()
 
-    _, _, report = student.run(run_cascade, threshold, weights, cheap_input, expensive_input, direction)
+    _, _, report = student.run(call_cascade_classifier, threshold, weights, cheap_input, expensive_input)
     for result, copy in report["cheap_results"]:
         assert_unchanged(result, copy, what="tensor that the cheap stage returned")
     for name, after, before in zip(
         ("cheap_input", "expensive_input"), report["inputs"], (cheap_input, expensive_input), strict=True
     ):
         assert_unchanged(after, before, what=f"tensor {name}")
+    _, _, report = student.run(call_cascade_classifier, threshold, weights, cheap_input, expensive_input, direction)
     cause = (
         "the cheap stage's gradient has two parts: from its own rows, and from its logits inside the expensive stage"
     )
     names = ("weight of the cheap stage", "bias of the cheap stage", "weight of the expensive stage")
     names = (*names, "weight by which the expensive stage multiplies the cheap logits")
     for what, actual, leaf in zip(names, report["gradients"], leaves.values(), strict=True):
+        if actual is None:
+            raise AssertionError(f"No gradient reaches the {what}. Look for no_grad, detach or data on the way there.")
         assert_close(actual, leaf.grad, what=f"gradient of the {what}", cause=cause)

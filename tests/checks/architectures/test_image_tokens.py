@@ -8,14 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from grader.checking import assert_dtype, assert_equal, assert_shape, assert_unchanged, catches, points, raises, visible
+from grader.checking import (
+    assert_claims,
+    assert_dtype,
+    assert_equal,
+    assert_shape,
+    assert_unchanged,
+    catches,
+    points,
+    raises,
+    visible,
+)
 
 CLAIMS = {
     "accepting_is_enough": False,
     "input_implies_output": False,
     "clip_only_scores": True,
     "format_is_modality": False,
-    "connector_fits_width": True,
+    "connector_learns_first": True,
     "loss_on_image_seats": False,
     "resampler_fixes_count": True,
     "no_gap_after_training": False,
@@ -58,7 +68,7 @@ def test_three_samples_with_one_no_and_three_seats(student):
     ids = torch.tensor([[3, 9, 4, 5], [3, 4, 5, 6], [9, 9, 3, 9]])
     tokens = torch.arange(24.0).reshape(3, 4, 2) / 100
     image = torch.tensor([[[1.0, -1.0], [2.0, -2.0]], [[3.0, -3.0], [4.0, -4.0]]])
-    merged, tokens_after = student.run(inputs_after_the_call, ids, tokens, image, 9)[0:3:2]
+    merged, tokens_after = student.run(merge_and_look_at_the_inputs, ids, tokens, image, 9)[0:3:2]
     assert_shape(merged, (3, 4, 2), what="result", cause="the length of the sequence stays as it is")
     expected = tokens.clone()
     expected[0, 1] = torch.tensor([1.0, -1.0])
@@ -71,12 +81,10 @@ def test_three_samples_with_one_no_and_three_seats(student):
 @catches("published-claims", "generates-what-it-reads")
 def test_claims(student):
     """All eight claims are judged rightly."""
-    claims = student.claims
-    right = sum(claims.get(name) is truth for name, truth in CLAIMS.items()) if isinstance(claims, dict) else 0
-    assert_equal(right, len(CLAIMS), what="number of claims judged rightly")
+    assert_claims(student.claims, CLAIMS)
 
 
-def inputs_after_the_call(student, input_ids, token_embeds, image_embeds, image_token_id):
+def merge_and_look_at_the_inputs(student, input_ids, token_embeds, image_embeds, image_token_id):
     """The result, and the three inputs after the call."""
     merged = student.merge_multimodal_embeddings(input_ids, token_embeds, image_embeds, image_token_id)
     return merged, input_ids, token_embeds, image_embeds
@@ -92,7 +100,7 @@ def test_the_result_looks_like_the_token_embeddings(student, rng):
             case = f"{dtype} token embeddings and a {image_dtype} image"
             ids = prompts(rng, 7, [2, 2, 2], image_token_id=5)
             tokens, image = normal(rng, 3, 7, 4).to(dtype), normal(rng, 3, 2, 4).to(image_dtype)
-            merged, *afterwards = student.run(inputs_after_the_call, ids, tokens, image, 5)
+            merged, *afterwards = student.run(merge_and_look_at_the_inputs, ids, tokens, image, 5)
             assert_shape(merged, (3, 7, 4), what=f"result for {case}", cause="an image row replaces a placeholder")
             assert_dtype(merged, str(dtype).removeprefix("torch."), what=f"result for {case}")
             for name, before, after in zip(INPUTS, (ids, tokens, image), afterwards, strict=True):
@@ -100,7 +108,7 @@ def test_the_result_looks_like_the_token_embeddings(student, rng):
 
 
 @points(1)
-@catches("added", "column-major", "every-sample-starts-over")
+@catches("added", "multiplied-by-a-mask", "column-major", "every-sample-starts-over", "patches-before-images")
 def test_rows_are_seated_sample_by_sample(student, rng):
     """Row number n sits on seat number n, counted sample by sample and from left to right, alone."""
     # row n holds the number n + 1 in all its columns, so that a value says which row it came from
@@ -116,6 +124,15 @@ def test_rows_are_seated_sample_by_sample(student, rng):
             merged_by_loops(ids, tokens, rows, 2),
             what=f"result for {seats} seats in the four samples, image_embeds of shape {name}",
             cause="a row replaces what is on its seat, and the seats are counted through the batch row by row",
+        )
+    for value in (float("nan"), float("inf")):
+        tokens_with_holes = tokens.masked_fill((ids == 2)[..., None], value)
+        merged = merge(student, ids, tokens_with_holes, rows, 2)
+        assert_equal(
+            merged,
+            merged_by_loops(ids, tokens, rows, 2),
+            what=f"result for a placeholder whose embedding is {value}",
+            cause="0 times NaN or infinity is NaN; a seat has to be written, not masked by multiplication",
         )
 
 
@@ -139,7 +156,7 @@ def test_random_batches_are_merged_as_by_two_loops(student, sizes, image_token_i
     assert_equal(merged, merged_by_loops(ids, tokens, rows, image_token_id), what=f"result for {case}")
 
 
-def inputs_after_overwriting_the_result(student, input_ids, token_embeds, image_embeds, image_token_id):
+def merge_and_overwrite_the_result(student, input_ids, token_embeds, image_embeds, image_token_id):
     """The result as it was, and the inputs after the result has been filled with a number."""
     merged = student.merge_multimodal_embeddings(input_ids, token_embeds, image_embeds, image_token_id)
     kept = merged.clone()
@@ -158,7 +175,7 @@ def test_without_seats_the_result_is_a_copy(student, rng):
         ("image_embeds of shape (0, 6, 3)", prompts(rng, 5, [0, 0], 4), torch.zeros(0, 6, 3)),
         ("a seat at every position", full, normal(rng, 2, 5, 3)),
     ):
-        merged, tokens_after, image_after = student.run(inputs_after_overwriting_the_result, ids, tokens, image, 4)
+        merged, tokens_after, image_after = student.run(merge_and_overwrite_the_result, ids, tokens, image, 4)
         assert_equal(merged, image if ids is full else tokens, what=f"result for {case}")
         for name, before, after in (("token_embeds", tokens, tokens_after), ("image_embeds", image, image_after)):
             if not torch.equal(before, after):
@@ -200,7 +217,9 @@ def test_what_does_not_fit_is_refused(student, rng):
         student.merge_multimodal_embeddings(ids.float(), tokens, image, 8)
 
 
-def differentiate(student, input_ids, token_embeds, image_embeds, image_token_id, direction, tokens_are_frozen):
+def gradients_of_the_merged_embeddings(
+    student, input_ids, token_embeds, image_embeds, image_token_id, direction, tokens_are_frozen
+):
     """Gradients of the sum of `direction` times the result; None where there is none."""
     tokens = token_embeds.clone().requires_grad_(not tokens_are_frozen)
     image = image_embeds.clone().requires_grad_()
@@ -212,7 +231,7 @@ def differentiate(student, input_ids, token_embeds, image_embeds, image_token_id
 
 
 @points(1)
-@catches("detached", "projector-cut-off")
+@catches("detached", "token-embeds-detached", "projector-cut-off")
 def test_gradients_reach_the_image_and_the_other_tokens(student, rng):
     """The gradient of a seat goes to its image row, every other one to its token embedding."""
     ids = prompts(rng, 5, [3, 0, 1], image_token_id=6)
@@ -223,7 +242,9 @@ def test_gradients_reach_the_image_and_the_other_tokens(student, rng):
     expected_image = torch.stack([direction[b, i] for b in range(3) for i in range(5) if is_seat[b, i]])
     for frozen in (False, True):
         case = "token_embeds frozen" if frozen else "token_embeds and image_embeds both require a gradient"
-        token_gradient, image_gradient = student.run(differentiate, ids, tokens, image, 6, direction, frozen)
+        token_gradient, image_gradient = student.run(
+            gradients_of_the_merged_embeddings, ids, tokens, image, 6, direction, frozen
+        )
         if image_gradient is None:
             raise AssertionError(
                 f"No gradient reaches image_embeds ({case}), so a connector behind it could not learn. "

@@ -27,7 +27,7 @@ SIZES = {"image_dim": 6, "vocab_size": 11, "embed_dim": 4, "hidden": 8, "n_class
 # ---------------------------------------------------------------- what runs in the student's process
 
 
-def classify(student, parameters, image, text, pad_id, direction=None):
+def multimodal_classifier(student, parameters, image, text, pad_id, direction=None):
     """Logits of a classifier with given parameters in evaluation mode, and the gradients of their weighted sum.
 
     The encoder is Flatten and Linear. Gradients come back dense.
@@ -62,7 +62,7 @@ def classify(student, parameters, image, text, pad_id, direction=None):
     }
 
 
-def classify_several(student, sizes, image, texts, pad_id):
+def multimodal_classifier_on_several_texts(student, sizes, image, texts, pad_id):
     """Logits of one classifier with its own random weights for the same images and several texts."""
     import torch
     from torch import nn
@@ -77,7 +77,7 @@ def classify_several(student, sizes, image, texts, pad_id):
         return [model(image, text) for text in texts]
 
 
-def describe(student, sizes, image, text, names):
+def multimodal_classifier_and_its_parameters(student, sizes, image, text, names):
     """The parameters `names`, which of them parameters() lacks, names of any others, and logits of a fresh classifier.
 
     A parameter is found by its attributes; under which name it is registered first makes no difference.
@@ -98,7 +98,7 @@ def describe(student, sizes, image, text, names):
     return parameters, lacking, others, model(image, text).detach(), model.double()(image.double(), text).detach()
 
 
-def logits_with_dropout(student, parameters, image, text, dropout, training):
+def multimodal_classifier_with_dropout(student, parameters, image, text, dropout, training):
     """Logits of a classifier with given parameters and a dropout, or without one where that is None."""
     import torch
     from torch import nn
@@ -118,7 +118,7 @@ def logits_with_dropout(student, parameters, image, text, dropout, training):
         return model(image, text)
 
 
-def strip_and_look(student):
+def strip_head_and_look(student):
     """The classes of strip_head's encoder and of its fc, and whether the encoder is the very network that was given."""
     from torch import nn
 
@@ -136,7 +136,7 @@ def strip_and_look(student):
     return type(encoder).__name__, type(getattr(encoder, "fc", None)).__name__, encoder is cnn
 
 
-def strip(student, weight, bias, image, spoil):
+def strip_head_and_compare(student, weight, bias, image, spoil):
     """What strip_head makes of a small network: width, results of the copy and of the original before and after."""
     import torch
     from torch import nn
@@ -168,7 +168,7 @@ def strip(student, weight, bias, image, spoil):
         return width, features, found, scores, cnn(image) if has_fc else None
 
 
-def strip_something_else(student, kind):
+def strip_head_of_something_else(student, kind):
     from torch import nn
 
     model = nn.Sequential(nn.Flatten(), nn.Linear(12, 4))
@@ -181,7 +181,7 @@ def strip_something_else(student, kind):
     student.strip_head(model)
 
 
-def call_with(student, sizes, encoder_shape, image, text):
+def multimodal_classifier_on_an_encoder_of_ours(student, sizes, encoder_shape, image, text):
     """One call with an encoder that returns zeros of a given shape."""
     import torch
     from torch import nn
@@ -193,7 +193,7 @@ def call_with(student, sizes, encoder_shape, image, text):
     return student.MultimodalClassifier(Encoder(), *sizes.values())(image, text).detach()
 
 
-def call_with_ids(student, sizes, text):
+def multimodal_classifier_on_ids(student, sizes, text):
     """One call with ids that the embedding may not have; whatever an embedding raises then comes as one error."""
     import torch
     from torch import nn
@@ -319,7 +319,9 @@ def test_layers(student, rng):
     """The attributes hold parameters of the announced shapes and no others, the logits have their shape and dtype."""
     image, text = normal(rng, 5, 3, 2, 3).float(), random_text(rng, [7, 2, 4, 1, 3], 7, 0)
     wanted = parameter_shapes(**SIZES)
-    parameters, lacking, others, logits, double_logits = student.run(describe, SIZES, image, text, list(wanted))
+    parameters, lacking, others, logits, double_logits = student.run(
+        multimodal_classifier_and_its_parameters, SIZES, image, text, list(wanted)
+    )
     for name, shape in wanted.items():
         if parameters[name] is None:
             raise AssertionError(f"The module has no {name}. The table of attributes says which layers it has.")
@@ -342,7 +344,7 @@ def test_logits(student, rng):
         parameters, image = random_parameters(rng), normal(rng, 5, 3, 2, 3)
         text = random_text(rng, [7] * 5, 7, pad_id)  # no padding: that has a check of its own
         expected = logits_by_loops(parameters, image, text, pad_id)
-        logits, image_after, text_after = student.run(classify, parameters, image, text, pad_id)
+        logits, image_after, text_after = student.run(multimodal_classifier, parameters, image, text, pad_id)
         cause = "image first, then the mean of the real tokens; ReLU between the layers; logits, not probabilities"
         assert_close(logits, expected, what=f"logit tensor (pad_id {pad_id}, evaluation mode)", cause=cause)
         assert_unchanged(image_after, image, what="tensor image")
@@ -373,7 +375,9 @@ def test_padding_and_order_of_the_tokens(student, lengths, more, pad_id, draw):
     longer = torch.cat([text, torch.full((4, more), pad_id)], dim=1)
     shuffled = longer[:, torch.from_numpy(rng.permutation(5 + more))]
     empty = torch.full((4, 5), pad_id)
-    results = student.run(classify_several, SIZES, image, [text, longer, shuffled, empty, empty[:, :1]], pad_id)
+    results = student.run(
+        multimodal_classifier_on_several_texts, SIZES, image, [text, longer, shuffled, empty, empty[:, :1]], pad_id
+    )
     for name, result in zip(("longer by padding", "shuffled"), results[1:3], strict=True):
         what = f"logit tensor of texts with {lengths} real tokens, {name} (pad_id {pad_id})"
         cause = "each text's vector is the mean over its own real tokens"
@@ -382,7 +386,7 @@ def test_padding_and_order_of_the_tokens(student, lengths, more, pad_id, draw):
 
     parameters = random_parameters(rng)
     text[2] = pad_id
-    logits, _, _ = student.run(classify, parameters, image, text, pad_id)
+    logits, _, _ = student.run(multimodal_classifier, parameters, image, text, pad_id)
     what = f"logit tensor for texts of which the third is padding only (pad_id {pad_id}, its embedding is not 0)"
     cause = "leave padding out by looking at the ids, not by hoping that its embedding is 0; divide by at least 1"
     assert_close(logits, logits_by_loops(parameters, image, text, pad_id), what=what, cause=cause)
@@ -394,10 +398,10 @@ def test_padding_and_order_of_the_tokens(student, lengths, more, pad_id, draw):
 )
 def test_strip_head(student, rng):
     """strip_head returns an independent copy that ends before fc, and the width there; the original stays."""
-    assert_copy_without_fc(student.run(strip_and_look))
+    assert_copy_without_fc(student.run(strip_head_and_look))
     weight, bias, image = normal(rng, 9, 5).float(), normal(rng, 9).float(), normal(rng, 2, 3, 4, 4).float()
     for spoil in (False, True):
-        width, features, found, scores, scores_after = student.run(strip, weight, bias, image, spoil)
+        width, features, found, scores, scores_after = student.run(strip_head_and_compare, weight, bias, image, spoil)
         assert_equal(width, 5, what="width that strip_head returns for fc = Linear(5, 9)")
         cause = "the copy should return what goes into fc, not the class scores that come out of it"
         assert_close(found, features, what="result of the copy", cause=cause)
@@ -411,7 +415,7 @@ def test_strip_head(student, rng):
         assert_close(scores_after, scores, what=what if spoil else "result of the original afterwards", cause=cause)
     for kind in ("no fc", "Sequential", "Identity", "Conv2d"):
         with raises(TypeError, what=f"strip_head of a network with {'fc = ' * (kind != 'no fc')}{kind}"):
-            student.run(strip_something_else, kind)
+            student.run(strip_head_of_something_else, kind)
 
 
 @points(1)
@@ -423,7 +427,7 @@ def test_gradients(student, rng):
         text = random_text(rng, [3, 0, 4, 1, 2], 6, pad_id)
         leaves = {name: value.clone().requires_grad_() for name, value in parameters.items()}
         (logits_by_loops(leaves, image, text, pad_id) * direction).sum().backward()
-        _, gradients = student.run(classify, parameters, image, text, pad_id, direction)
+        _, gradients = student.run(multimodal_classifier, parameters, image, text, pad_id, direction)
         for name, leaf in leaves.items():
             if gradients[name] is None:
                 raise AssertionError(f"No gradient reaches {name}. Look for detach or no_grad on the way there.")
@@ -451,11 +455,11 @@ def test_dropout(student, rng):
     whole = joined @ parameters["fc1.weight"].T + parameters["fc1.bias"]
     expected = whole @ parameters["fc2.weight"].T + parameters["fc2.bias"]
     for dropout, training in ((0.25, False), (None, True), (0.0, True)):
-        logits = student.run(logits_with_dropout, parameters, image, text, dropout, training)
+        logits = student.run(multimodal_classifier_with_dropout, parameters, image, text, dropout, training)
         what = f"logit tensor (dropout {dropout}, {'training' if training else 'evaluation'} mode)"
         assert_close(logits, expected, what=what, cause="nothing is dropped in evaluation mode, nor with dropout 0")
 
-    logits = student.run(logits_with_dropout, parameters, image, text, 0.25, True)
+    logits = student.run(multimodal_classifier_with_dropout, parameters, image, text, 0.25, True)
     assert_shape(logits, (batch, units), what="logit tensor")
     found = (logits - parameters["fc2.bias"]) @ parameters["fc2.weight"]
     dropped = found.abs() < 1e-6
@@ -481,20 +485,28 @@ def test_dropout(student, rng):
 def test_bad_input(student):
     """Shapes that do not fit, empty texts and ids outside the vocabulary are refused."""
     image, text = torch.ones(4, 3, 2, 3), torch.ones(4, 7, dtype=torch.int64)
-    assert_shape(student.run(call_with, SIZES, (4, 6), image, text), (4, 3), what="logit tensor for good input")
+    assert_shape(
+        student.run(multimodal_classifier_on_an_encoder_of_ours, SIZES, (4, 6), image, text),
+        (4, 3),
+        what="logit tensor for good input",
+    )
     for shape in ((4, 5), (4, 7), (3, 6), (1, 6), (4, 6, 1, 1), (4, 1, 6), (24,)):
         with raises(ValueError, what=f"a call whose encoder returns {shape} for a batch of 4 and image_dim 6"):
-            student.run(call_with, SIZES, shape, image, text)
+            student.run(multimodal_classifier_on_an_encoder_of_ours, SIZES, shape, image, text)
     for batch in (1, 3, 5):
         with raises(ValueError, what=f"a call with {batch} images and 4 texts"):
-            student.run(call_with, SIZES, (batch, 6), torch.ones(batch, 3, 2, 3), text)
+            student.run(
+                multimodal_classifier_on_an_encoder_of_ours, SIZES, (batch, 6), torch.ones(batch, 3, 2, 3), text
+            )
     for shape in ((4, 0), (4,), (4, 7, 1)):
         with raises(ValueError, what=f"a call with a text of shape {shape}"):
-            student.run(call_with, SIZES, (4, 6), image, torch.ones(shape, dtype=torch.int64))
+            student.run(
+                multimodal_classifier_on_an_encoder_of_ours, SIZES, (4, 6), image, torch.ones(shape, dtype=torch.int64)
+            )
     for token in (-1, 11, -12, 1000):
         spoiled = text.clone()
         spoiled[2, 5] = token
         with raises(ValueError, what=f"a call with the token id {token} and vocab_size 11"):
-            student.run(call_with_ids, SIZES, spoiled)
+            student.run(multimodal_classifier_on_ids, SIZES, spoiled)
     with raises(TypeError, ValueError, what="a call with a text of dtype float32"):
-        student.run(call_with, SIZES, (4, 6), image, text.float())
+        student.run(multimodal_classifier_on_an_encoder_of_ours, SIZES, (4, 6), image, text.float())

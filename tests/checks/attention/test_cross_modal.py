@@ -75,16 +75,18 @@ def test_four_image_tokens_worked_out_by_hand(student):
     image[0, 1, 2] = image[0, 2, 3] = 10
 
     context, weights = attend(student, text, image)
-    assert_close(weights.array[0, :2], np.array([[0.7, 0.1, 0.1, 0.1], [0.25] * 4]), **TOLERANCE, what="weights[0, :2]")
+    assert_close(
+        weights.array[0, :2], np.array([[0.7, 0.1, 0.1, 0.1], [0.25] * 4]), **TOLERANCE, what="block weights[0, :2]"
+    )
     expected = np.array([[7, 1, 1], [2.5, 2.5, 2.5]])
-    assert_close(context.array[0, :2, 1:], expected, **TOLERANCE, what="context[0, :2, 1:]")
+    assert_close(context.array[0, :2, 1:], expected, **TOLERANCE, what="block context[0, :2, 1:]")
 
     context, weights = attend(student, text, image, np.array([[True, False, True, True]]))
     what = "with image token 1 masked"
     expected = np.array([[7 / 9, 0, 1 / 9, 1 / 9], [1 / 3, 0, 1 / 3, 1 / 3]])
-    assert_close(weights.array[0, :2], expected, **TOLERANCE, what=f"weights[0, :2] {what}")
+    assert_close(weights.array[0, :2], expected, **TOLERANCE, what=f"block weights[0, :2] {what}")
     expected = np.array([[70 / 9, 0, 10 / 9], [10 / 3, 0, 10 / 3]])
-    assert_close(context.array[0, :2, 1:], expected, **TOLERANCE, what=f"context[0, :2, 1:] {what}")
+    assert_close(context.array[0, :2, 1:], expected, **TOLERANCE, what=f"block context[0, :2, 1:] {what}")
 
     context, weights = attend(student, text, image, np.zeros((1, 4), bool))
     assert_close(weights, np.zeros((1, 4, 4)), **TOLERANCE, what="weight tensor with all image tokens masked")
@@ -118,9 +120,9 @@ def test_text_tokens_of_zero_take_the_average_of_the_image(student, rng):
         ones = np.ones((2, text_tokens))
         assert_close(weights.array.sum(axis=2), ones, **TOLERANCE, what=f"sum of the weights ({case})", cause=cause)
         alike = np.full((2, image_tokens), 1 / image_tokens)
-        assert_close(weights.array[:, 1], alike, **TOLERANCE, what=f"weights[:, 1] ({case})", cause=cause)
+        assert_close(weights.array[:, 1], alike, **TOLERANCE, what=f"block weights[:, 1] ({case})", cause=cause)
         average = image.astype(np.float64).mean(axis=1)
-        assert_close(context.array[:, 1], average, **TOLERANCE, what=f"context[:, 1] ({case})", cause=cause)
+        assert_close(context.array[:, 1], average, **TOLERANCE, what=f"block context[:, 1] ({case})", cause=cause)
 
 
 @points(2)

@@ -62,11 +62,29 @@ def attend_by_loops(x, parameters, n_heads, key_mask=None):
     return output, weights
 
 
-def compare(student, x, parameters, n_heads, key_mask=None, *, case, cause=""):
+LOOSE = {"rtol": 1e-6, "atol": 1e-6}  # single precision costs the checks that are about precision or large numbers
+PRECISION = "only the last digits differ; are the parameters, and all steps in between, float64 as well?"
+
+
+def likely(actual: np.ndarray, expected: np.ndarray, otherwise: str) -> str:
+    """The cause to name: rounding where the difference is as small as that of single precision."""
+    if actual.shape != expected.shape or actual.dtype.kind != "f":
+        return otherwise
+    small = np.abs(actual - expected).max() < 1e-5 * np.abs(expected).max()  # False for NaN
+    return PRECISION if small else otherwise
+
+
+def heads_in_words(n_heads: int) -> str:
+    return "1 head" if n_heads == 1 else f"{n_heads} heads"
+
+
+def compare(student, x, parameters, n_heads, key_mask=None, *, case, cause="", tolerance=None):
     output, weights = attend(student, x, *parameters, n_heads, key_mask)
     expected_output, expected_weights = attend_by_loops(x, parameters, n_heads, key_mask)
-    assert_close(weights, expected_weights, what=f"weight array ({case})", cause=cause)
-    assert_close(output, expected_output, what=f"output ({case})", cause=cause)
+    for result, expected, name in ((weights, expected_weights, "weight array"), (output, expected_output, "output")):
+        assert_close(
+            result, expected, **tolerance or {}, what=f"{name} ({case})", cause=likely(result, expected, cause)
+        )
     return output, weights
 
 
@@ -106,7 +124,7 @@ def arguments_after_the_call(student, x, parameters, key_mask):
 
 
 @points(1)
-@catches("weights-averaged-over-heads", "input-precision")
+@catches("weights-averaged-over-heads", "input-precision", "single-precision")
 def test_shapes_and_float64_whatever_the_input(student, rng):
     """One output a token, one weight for each head, query and key, in float64; the arguments stay as they were."""
     x, parameters = rng.normal(size=(2, 5, 6)), random_parameters(rng, 6)
@@ -123,6 +141,13 @@ def test_shapes_and_float64_whatever_the_input(student, rng):
         exact = attend(student, narrow.astype(np.float64), *(m.astype(np.float64) for m in matrices), 3, mask)
         assert_close(weights, exact[1], what=f"weight array ({case})", cause=cause)
         assert_close(output, exact[0], what=f"output ({case})", cause=cause)
+    # With 15 digits every number of the output notices that x has changed in the tenth; with 7 hardly any does.
+    output, nudged = (attend(student, tokens, *parameters, 3, mask)[0] for tokens in (x, x * (1 + 1e-10)))
+    if (output == nudged).mean() > 0.5:
+        raise AssertionError(
+            "The output hardly changes with the tenth digit of x: its numbers carry fewer digits than float64 has. "
+            "Which step is computed in another precision?"
+        )
     before = [x, *parameters, mask]
     after = student.run(arguments_after_the_call, x, parameters, mask)
     names = ("x", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo", "key_mask")
@@ -138,17 +163,25 @@ def test_a_lone_token_is_projected_twice(student, rng):
         x, parameters = rng.normal(size=(4, 1, 6)), random_parameters(rng, 6)
         _, _, Wv, Wo, _, _, bv, bo = parameters
         output, weights = attend(student, x, *parameters, n_heads)
-        assert_close(weights, np.ones((4, n_heads, 1, 1)), what=f"weight array (one token, {n_heads} heads)")
+        assert_close(
+            weights, np.ones((4, n_heads, 1, 1)), **LOOSE, what=f"weight array (one token, {heads_in_words(n_heads)})"
+        )
         expected = np.zeros((4, 1, 6))
         for b in range(4):
             value = [sum(Wv[row] * x[b, 0]) + bv[row] for row in range(6)]
             expected[b, 0] = [sum(Wo[row] * value) + bo[row] for row in range(6)]
         cause = "matrices are laid out (out, in), one row an output feature; each of the projections has its bias"
-        assert_close(output, expected, what=f"output (one token, {n_heads} heads)", cause=cause)
+        assert_close(output, expected, **LOOSE, what=f"output (one token, {heads_in_words(n_heads)})", cause=cause)
 
 
 @points(2)
-@catches("reshape-without-transpose", "heads-interleaved", "heads-joined-without-transpose", "heads-averaged")
+@catches(
+    "reshape-without-transpose",
+    "heads-split-without-transpose",
+    "heads-interleaved",
+    "heads-joined-without-transpose",
+    "heads-averaged",
+)
 def test_heads_are_contiguous_blocks_of_features(student, rng):
     """Head number h works on the h-th block of query, key and value, and its result is the h-th block again."""
     width, n_heads, tokens = 12, 3, 5
@@ -167,7 +200,8 @@ def test_heads_are_contiguous_blocks_of_features(student, rng):
         for other in range(n_heads):
             if other != h:
                 what = f"array of weights of head {other} (only the queries of head {h} are not 0)"
-                assert_close(weights[:, other], np.full((2, tokens, tokens), 1 / tokens), what=what, cause=cause)
+                uniform = np.full((2, tokens, tokens), 1 / tokens)
+                assert_close(weights[:, other], uniform, **LOOSE, what=what, cause=cause)
         # With the identity as output projection, block `other` of the output is the average that head `other` takes.
         expected = np.zeros((2, tokens, width))
         for b in range(2):
@@ -175,7 +209,7 @@ def test_heads_are_contiguous_blocks_of_features(student, rng):
                 for feature in range(width):
                     head = feature // size
                     expected[b, q, feature] = sum(weights[b, head, q, k] * x[b, k, feature] for k in range(tokens))
-        assert_close(output, expected, what="output (output projection = identity)", cause=cause)
+        assert_close(output, expected, **LOOSE, what="output (output projection = identity)", cause=cause)
 
 
 @points(1)
@@ -194,11 +228,20 @@ def test_dot_products_are_divided_by_the_square_root_of_the_head_width(student, 
             powers = [math.exp(sum(block) / math.sqrt(width / n_heads)) for block in blocks]
             expected[0, h, :] = [power / sum(powers) for power in powers]
         cause = "the factor of the dot products: count how many products are added up for one score"
-        assert_close(weights, expected, what=f"weight array (width {width}, {n_heads} heads)", cause=cause)
+        assert_close(
+            weights, expected, **LOOSE, what=f"weight array (width {width}, {heads_in_words(n_heads)})", cause=cause
+        )
 
 
 @points(1)
-@catches("mask-on-queries", "mask-inverted", "mask-after-softmax", "query-and-key-bias-left-out")
+@catches(
+    "mask-on-queries",
+    "mask-on-queries-and-keys",
+    "mask-inverted",
+    "mask-after-softmax",
+    "mask-of-ten-thousand",
+    "query-and-key-bias-left-out",
+)
 @given(
     shape=st.tuples(st.integers(2, 3), st.integers(4, 5), st.sampled_from([(2, 2), (3, 1), (2, 3)])),
     draw=st.integers(0, 2**32 - 1),
@@ -208,7 +251,7 @@ def test_padding_is_hidden_as_key_only(student, shape, draw):
     rng = np.random.default_rng(draw)
     batch, tokens, (n_heads, size) = shape
     x, parameters = rng.normal(size=(batch, tokens, n_heads * size)), random_parameters(rng, n_heads * size)
-    case = f"{batch} samples, {tokens} tokens, {n_heads} heads of width {size}"
+    case = f"{batch} samples, {tokens} tokens, {heads_in_words(n_heads)} of width {size}"
     if draw % 4 == 0:
         compare(student, x, parameters, n_heads, case=case + ", no mask")
         return
@@ -223,17 +266,18 @@ def test_padding_is_hidden_as_key_only(student, shape, draw):
 
 
 @points(1)
-@catches("nan-without-keys", "uniform-without-keys")
+@catches("nan-without-keys", "uniform-without-keys", "padding-among-itself")
 def test_a_sample_of_padding_gets_the_output_bias(student, rng):
     """A sample of padding only has weights 0 and the output bias in every row, and disturbs no other sample."""
     x, parameters = rng.normal(size=(3, 5, 4)), random_parameters(rng, 4)
     mask = rng.random((3, 5)) < 0.6
     mask[:, 2] = True
     mask[1] = False
-    cause = "a softmax over nothing is 0/0, and over equally large negative numbers it is uniform; neither is 'nothing'"
-    output, weights = compare(student, x, parameters, 2, mask, case="sample 1 is padding only", cause=cause)
+    cause = "a softmax over nothing is 0/0; one number put in place of all scores, or added to them, hides none of them"
+    case = "sample 1 is padding only"
+    output, weights = compare(student, x, parameters, 2, mask, case=case, cause=cause, tolerance=LOOSE)
     assert_close(weights[1], np.zeros((2, 5, 5)), rtol=0, atol=0, what="weight array of sample 1", cause=cause)
-    assert_close(output[1], np.tile(parameters[-1], (5, 1)), what="output of sample 1", cause=cause)
+    assert_close(output[1], np.tile(parameters[-1], (5, 1)), **LOOSE, what="output of sample 1", cause=cause)
 
 
 @points(1)
@@ -248,8 +292,8 @@ def test_scores_of_ten_thousand_stay_finite(student, rng):
     parameters[5] = parameters[5] + 1200.0
     output, weights = attend(student, x, *parameters, 2)
     cause = "exp(10000) is infinite and exp(-10000) is 0; what can be taken off all scores without changing a softmax?"
-    assert_close(weights, expected_weights, rtol=1e-7, atol=1e-10, what="weight array", cause=cause)
-    assert_close(output, expected_output, rtol=1e-7, atol=1e-10, what="output", cause=cause)
+    for result, expected, name in ((weights, expected_weights, "weight array"), (output, expected_output, "output")):
+        assert_close(result, expected, rtol=1e-7, atol=1e-10, what=name, cause=likely(result, expected, cause))
 
 
 @points(1)
@@ -258,7 +302,7 @@ def test_arguments_that_do_not_fit_are_refused(student, rng):
     """Numbers of heads, shapes and masks that do not fit are refused with the announced exceptions."""
     x, parameters = rng.normal(size=(2, 5, 6)), random_parameters(rng, 6)
     for n_heads in (4, 0, -2, 12):
-        with raises(ValueError, what=f"a call with {n_heads} heads for a width of 6"):
+        with raises(ValueError, what=f"a call with n_heads = {n_heads} for a width of 6"):
             student.multi_head_self_attention(x, *parameters, n_heads)
     for shape in ((5, 6), (1, 2, 5, 6)):
         with raises(ValueError, what=f"a call with x of shape {shape}"):

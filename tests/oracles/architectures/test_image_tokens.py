@@ -72,10 +72,8 @@ def test_the_worked_example():
     assert torch.equal(merge_multimodal_embeddings(ids, tokens, rows, 7), torch.tensor(expected))
 
 
-def test_the_claims_that_can_be_computed(llava):
+def test_the_claims_that_can_be_computed():
     transformers = pytest.importorskip("transformers")
-    connector_width = llava.model.multi_modal_projector.linear_2.out_features
-    assert (connector_width == llava.get_input_embeddings().embedding_dim) == lesson.claims["connector_fits_width"]
     assert hasattr(transformers.CLIPModel, "generate") != lesson.claims["clip_only_scores"]
     # learned queries give one output each, however many features they look at
     queries = torch.randn(1, 6, 8)

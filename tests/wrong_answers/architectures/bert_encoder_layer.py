@@ -101,6 +101,57 @@ wrong_answers = [
         swap=((RESULT, RESULT.replace('"output.LayerNorm"', '"attention.output.LayerNorm"')),),
     ),
     WrongAnswer(
+        id="second-norm-for-both",
+        title="the second normalisation's parameters used twice",
+        explanation=(
+            "Both normalisations run with `output.LayerNorm`. The one after the attention has parameters of its own, "
+            "and the beginning of their names says so."
+        ),
+        caught_by=ORDER,
+        swap=((ATTENDED, ATTENDED.replace('"attention.output.LayerNorm"', '"output.LayerNorm"')),),
+    ),
+    WrongAnswer(
+        id="norms-exchanged",
+        title="the parameters of the two normalisations exchanged",
+        explanation=(
+            "The sum after the attention is normalised with `output.LayerNorm`, and the one after the feed-forward "
+            "part with `attention.output.LayerNorm`. Shapes cannot tell them apart. What does each name begin with?"
+        ),
+        caught_by=ORDER,
+        swap=(
+            (ATTENDED, ATTENDED.replace('"attention.output.LayerNorm"', '"output.LayerNorm"')),
+            (RESULT, RESULT.replace('"output.LayerNorm"', '"attention.output.LayerNorm"')),
+        ),
+    ),
+    WrongAnswer(
+        id="norm-before-addition",
+        title="what attention and feed-forward part return normalised before it is added",
+        explanation=(
+            "You normalise the change and then add it: x itself passes by the normalisation and may grow from layer "
+            "to layer. In BERT the addition comes first. What is inside the brackets of each layer norm?"
+        ),
+        caught_by=ORDER,
+        swap=(("return layer_norm(before + change, ", "return before + layer_norm(change, "),),
+    ),
+    WrongAnswer(
+        id="second-norm-before-addition",
+        title="the second normalisation before the addition",
+        explanation=(
+            "The first half is right. In the second you normalise what the feed-forward part returns and add it "
+            "afterwards, so that nothing keeps the sum at one scale. Both halves have the same form: compare them."
+        ),
+        caught_by=ORDER,
+        swap=(
+            (
+                RESULT,
+                'last = "output.LayerNorm"\n'
+                '    change = layer_norm(dense("output.dense", activated), params[f"{last}.weight"], '
+                'params[f"{last}.bias"])\n'
+                "    return attended + change",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="large-epsilon",
         title="an epsilon of 1e-5",
         explanation=(
@@ -247,6 +298,17 @@ def layer_norm(x, weight, bias):
                 "scores = np.where(~mask[:, None, None, :] | mask.all(axis=1)[:, None, None, None], scores, -np.inf)",
             ),
         ),
+    ),
+    WrongAnswer(
+        id="mask-of-ten-thousand",
+        title="-10000 added to the scores of padding",
+        explanation=(
+            "The code of the first BERT did this, and for scores of a trained model it is enough. Where a token scores "
+            "itself very low and the padding very high, the padding wins all the same. Which score can no number make "
+            "up for?"
+        ),
+        caught_by=PADDING,
+        swap=((HIDE, "scores = scores + np.where(mask[:, None, None, :], 0, -10000)"),),
     ),
     WrongAnswer(
         id="missing-parameters-are-zero",

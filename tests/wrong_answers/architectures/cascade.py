@@ -33,6 +33,42 @@ wrong_answers = [
         swap=((SELECTED, "self.expensive(expensive_input, cheap_logits)[used]"),),
     ),
     WrongAnswer(
+        id="whole-batch-sent-on",
+        title="the whole batch sent on as soon as one sample is unsure",
+        explanation=(
+            "You decide once for the batch, so one hard sample makes all the easy ones around it expensive, and what a sample "
+            "gets depends on its neighbours. `used` has one answer for each sample: what does your comparison lose?"
+        ),
+        caught_by="test_the_expensive_stage_sees_the_unsure_samples_only",
+        swap=(
+            (
+                "used = confidence < self.threshold  # (batch,)\n\n",
+                "used = (confidence < self.threshold).any().expand(len(confidence)).clone()  # (batch,)\n\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="pairs-mixed-up",
+        title="the first rows of the other input beside the cheap logits of the unsure samples",
+        explanation=(
+            "The number of rows is right, but they belong to other samples: the expensive stage sees one sample's image and "
+            "another one's cheap logits, and no error tells. Both arguments have to be selected in the same way."
+        ),
+        caught_by="test_the_expensive_stage_sees_the_unsure_samples_only",
+        swap=((SELECTED, "self.expensive(expensive_input[: int(used.sum())], cheap_logits[used])"),),
+    ),
+    WrongAnswer(
+        id="stages-averaged-where-unsure",
+        title="the unsure samples get the average of both stages",
+        explanation=(
+            "You save the expensive calls and then mix in the very answer that was too unsure to stand. Where the second "
+            "stage was asked, it has the last word; it has seen the cheap logits and can weigh them itself. Averaging is what "
+            "late fusion does."
+        ),
+        caught_by="test_every_row_is_what_the_sample_alone_would_get",
+        swap=((REPLACED, f"            logits[used] = ({SELECTED} + cheap_logits[used]) / 2"),),
+    ),
+    WrongAnswer(
         id="at-the-threshold",
         title="samples at the threshold are sent on too",
         explanation=(
@@ -51,6 +87,22 @@ wrong_answers = [
         ),
         caught_by="test_confidence_and_threshold",
         swap=(("confidence = torch.softmax(cheap_logits, dim=1)", "confidence = cheap_logits"),),
+    ),
+    WrongAnswer(
+        id="another-formula-than-softmax",
+        title="the probability computed in another way than torch.softmax, and rounding decides at the threshold",
+        explanation=(
+            "On paper your formula is the softmax. In floating-point numbers exp(max - logsumexp) of two equal logits can be "
+            "a last digit below 0.5, so a sample exactly at the threshold is sent on. The task defines the confidence by "
+            "`torch.softmax`, so that everybody rounds in the same way."
+        ),
+        caught_by="test_confidence_and_threshold",
+        swap=(
+            (
+                "confidence = torch.softmax(cheap_logits, dim=1).amax(dim=1)  # (batch,)\n        used",
+                "confidence = torch.exp(cheap_logits.amax(dim=1) - cheap_logits.logsumexp(dim=1))  # (batch,)\n        used",
+            ),
+        ),
     ),
     WrongAnswer(
         id="softmax-over-the-batch",
@@ -86,8 +138,8 @@ wrong_answers = [
         id="probabilities-sent",
         title="probabilities sent on where logits were asked for",
         explanation=(
-            "The second argument of `expensive` are the cheap stage's logits as they came from it; you hand over their "
-            "softmax."
+            "You hand over the softmax of the cheap logits. From probabilities it cannot be told how large the logits were. "
+            "The second argument of `expensive` is what the cheap stage returned, as it was."
         ),
         caught_by="test_the_expensive_stage_sees_the_unsure_samples_only",
         swap=(("cheap_logits[used])", "torch.softmax(cheap_logits, dim=1)[used])"),),
@@ -119,6 +171,23 @@ wrong_answers = [
         swap=(("        if used.any():\n", "        if len(used) >= 0:\n"),),
     ),
     WrongAnswer(
+        id="empty-batch-skipped",
+        title="the cheap stage not called for an empty batch",
+        explanation=(
+            "For a batch without samples you return early, with a number of classes and a dtype that you have to guess: only "
+            "the cheap stage knows them. The task calls it once for every batch; what goes wrong if you leave out the exception?"
+        ),
+        caught_by="test_nothing_to_send_on",
+        swap=(
+            (
+                "        cheap_logits = self.cheap(cheap_input)  # (batch, classes)\n",
+                "        if len(cheap_input) == 0:\n"
+                "            return cheap_input.new_zeros(0, 3), torch.zeros(0, dtype=torch.bool)\n"
+                "        cheap_logits = self.cheap(cheap_input)  # (batch, classes)\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="overwritten",
         title="expensive rows written into the tensor that the cheap stage returned",
         explanation=(
@@ -137,6 +206,22 @@ wrong_answers = [
         ),
         caught_by="test_gradients_flow_through_both_stages",
         swap=(("cheap_logits[used])", "cheap_logits[used].detach())"),),
+    ),
+    WrongAnswer(
+        id="cheap-under-no-grad",
+        title="the cheap stage run without a record for the backward pass",
+        explanation=(
+            "The values are right, but under `no_grad` (or with all its logits detached) the cheap stage never learns, neither "
+            "from its own answers nor through the expensive stage. Saving memory that way is for prediction, and the caller's "
+            "decision."
+        ),
+        caught_by="test_gradients_flow_through_both_stages",
+        swap=(
+            (
+                "        cheap_logits = self.cheap(cheap_input)  # (batch, classes)\n",
+                "        with torch.no_grad():\n            cheap_logits = self.cheap(cheap_input)  # (batch, classes)\n",
+            ),
+        ),
     ),
     WrongAnswer(
         id="stages-in-a-list",

@@ -68,6 +68,40 @@ wrong_answers = [
         swap=(("merged[is_seat] = rows.to(merged)", "merged[is_seat] += rows.to(merged)"),),
     ),
     WrongAnswer(
+        id="multiplied-by-a-mask",
+        title="the placeholder's embedding multiplied by 0 before the image row is added",
+        explanation=(
+            "As long as the placeholder's embedding is finite, your result is right. But 0 times NaN, or times infinity, "
+            "is NaN, so an untrained or overflowed placeholder reaches the result after all. Write the row onto its seat "
+            "instead of adding it to what a product leaves there."
+        ),
+        caught_by="test_rows_are_seated_sample_by_sample",
+        swap=(
+            (
+                WRITE,
+                "    merged = token_embeds * ~is_seat[..., None]\n"
+                "    images = torch.zeros_like(token_embeds)\n"
+                "    images[is_seat] = rows.to(merged)\n"
+                "    merged = merged + images",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="patches-before-images",
+        title="rows counted patch by patch: first the first patch of every image",
+        explanation=(
+            "Every row finds a seat, but neighbouring seats hold patches of different images. Flattening (images, "
+            "patches, width) as it is keeps the patches of an image together: have two dimensions changed places before?"
+        ),
+        caught_by="test_rows_are_seated_sample_by_sample",
+        swap=(
+            (
+                "    rows = image_embeds.flatten(end_dim=-2)",
+                "    rows = image_embeds.transpose(0, -2).flatten(end_dim=-2) if image_embeds.ndim == 3 else image_embeds",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="column-major",
         title="seats counted position by position instead of sample by sample",
         explanation=(
@@ -212,6 +246,16 @@ wrong_answers = [
         ),
         caught_by="test_gradients_reach_the_image_and_the_other_tokens",
         swap=(("rows.to(merged)", "rows.detach().to(merged)"),),
+    ),
+    WrongAnswer(
+        id="token-embeds-detached",
+        title="token embeddings detached",
+        explanation=(
+            "The values are right, and the image rows learn; but `token_embeds` gets no gradient, so that neither the "
+            "embedding table nor anything in front of it is trained. A copy need not be cut off from what it copies."
+        ),
+        caught_by="test_gradients_reach_the_image_and_the_other_tokens",
+        swap=(("merged = token_embeds.clone()", "merged = token_embeds.detach().clone()"),),
     ),
     WrongAnswer(
         id="projector-cut-off",

@@ -15,6 +15,7 @@ SHAPES = "test_shapes_and_float64_whatever_the_input"
 SPLIT = "projected.reshape(batch, tokens, n_heads, head_width).transpose(0, 2, 1, 3)"
 JOIN = "heads.transpose(0, 2, 1, 3).reshape(batch, tokens, width)"
 SOFTMAX = "weights = exponentials / np.maximum(exponentials.sum(axis=-1, keepdims=True), 1)"
+HIDE = "scores = np.where(visible, scores, np.finfo(np.float64).min)"
 HIDDEN = "np.exp(scores - scores.max(axis=-1, keepdims=True)) * visible"
 RETURN = "return joined @ Wo.T + bo, weights"
 
@@ -55,6 +56,17 @@ wrong_answers = [
         ),
         caught_by=HEADS,
         swap=((SPLIT, "projected.reshape(batch, n_heads, tokens, head_width)"), (JOIN, "heads.reshape(x.shape)")),
+    ),
+    WrongAnswer(
+        id="heads-split-without-transpose",
+        title="the heads split by a reshape alone, joined with a transpose",
+        explanation=(
+            "Your way back undoes a move that the way there never made. Reshaped straight to (batch, heads, tokens, "
+            "head width), head 0 holds the first tokens with all their features. A reshape keeps the order of the "
+            "numbers: draw the border inside the last axis first, then move an axis."
+        ),
+        caught_by=HEADS,
+        swap=((SPLIT, "projected.reshape(batch, n_heads, tokens, head_width)"),),
     ),
     WrongAnswer(
         id="heads-joined-without-transpose",
@@ -140,6 +152,28 @@ wrong_answers = [
         swap=(("key_mask[:, None, None, :]", "key_mask[:, None, :, None]"),),
     ),
     WrongAnswer(
+        id="mask-on-queries-and-keys",
+        title="padded tokens hidden as queries as well",
+        explanation=(
+            "The weights of padded tokens are 0 in their rows too, not only in their columns. That is a choice some "
+            "code makes, but here a padded token asks like any other. What others see of it is the matter of the keys "
+            "alone."
+        ),
+        caught_by=PADDING,
+        swap=(("key_mask[:, None, None, :]", "key_mask[:, None, None, :] & key_mask[:, None, :, None]"),),
+    ),
+    WrongAnswer(
+        id="mask-of-ten-thousand",
+        title="-10000 added to the scores of padding",
+        explanation=(
+            "The code of the first BERT did this, and for scores of a trained model it is enough. A padded token with "
+            "large numbers has a score that is larger still, and wins all the same. Which score can no number make up "
+            "for?"
+        ),
+        caught_by=PADDING,
+        swap=((HIDE, "scores = np.where(visible, scores, scores - 10000)"),),
+    ),
+    WrongAnswer(
         id="mask-inverted",
         title="`True` taken for padding",
         explanation=(
@@ -189,6 +223,20 @@ wrong_answers = [
         swap=((HIDDEN, "np.exp(scores - scores.max(axis=-1, keepdims=True))"),),
     ),
     WrongAnswer(
+        id="padding-among-itself",
+        title="a sample of padding only attends to its padding",
+        explanation=(
+            "A very negative number is added to the scores of hidden keys. Where all keys are hidden it is added to "
+            "all scores of a query, and that changes no softmax: the sample comes out as if it had no padding at all. "
+            "Hidden keys need a weight of 0 also where there are no others."
+        ),
+        caught_by=EMPTY,
+        swap=(
+            (HIDE, "scores = scores + np.where(visible, 0, -1e9)"),
+            (HIDDEN, "np.exp(scores - scores.max(axis=-1, keepdims=True))"),
+        ),
+    ),
+    WrongAnswer(
         id="overflow",
         title="no maximum taken off before the exponential",
         explanation=(
@@ -218,6 +266,25 @@ wrong_answers = [
         ),
         caught_by=SHAPES,
         swap=(("np.asarray(x, dtype=np.float64)", "np.asarray(x)"),),
+    ),
+    WrongAnswer(
+        id="single-precision",
+        title="computed in float32 and converted at the end",
+        explanation=(
+            "The results are float64 by name, but seven digits are all that is in them: what a step in single "
+            "precision has rounded away does not come back. Convert on the way in, not on the way out."
+        ),
+        caught_by=SHAPES,
+        swap=(
+            (
+                "x = np.asarray(x, dtype=np.float64)",
+                "x, Wq, Wk, Wv, Wo, bq, bk, bv, bo = (\n"
+                "        np.asarray(a, dtype=np.float32) for a in (x, Wq, Wk, Wv, Wo, bq, bk, bv, bo)\n"
+                "    )",
+            ),
+            (HIDE, "scores = np.where(visible, scores, np.finfo(np.float32).min)"),
+            (RETURN, "return (joined @ Wo.T + bo).astype(np.float64), weights.astype(np.float64)"),
+        ),
     ),
     WrongAnswer(
         id="mask-of-numbers",

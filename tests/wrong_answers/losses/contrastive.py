@@ -45,7 +45,7 @@ def clip_loss(text_emb, image_emb, logit_scale, direction="both", pair_ids=None)
         caught_by="test_claims",
         swap=(
             ("timestamps_align=False", "timestamps_align=True"),
-            ("fusion_cannot_repair=True", "fusion_cannot_repair=False"),
+            ("fusion_repairs=False", "fusion_repairs=True"),
         ),
     ),
     WrongAnswer(
@@ -184,6 +184,25 @@ def clip_loss(text_emb, image_emb, logit_scale, direction="both", pair_ids=None)
             (
                 "text_to_image = F.cross_entropy(logits, target)",
                 "text_to_image = -(target * (logits.exp() / logits.exp().sum(1, keepdim=True)).log()).sum(1).mean()",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="log-of-softmax",
+        title="the logarithm taken of a finished softmax",
+        explanation=(
+            "When the true partner is the worst of the candidates at a scale of 100, your CLIP loss is infinite or NaN: "
+            "its softmax has been rounded to 0 before the logarithm. Softmax and logarithm belong in one step."
+        ),
+        caught_by="test_extreme_scales_and_vectors",
+        swap=(
+            (
+                "text_to_image = F.cross_entropy(logits, target)",
+                "text_to_image = -(target * logits.softmax(dim=1).log()).sum(dim=1).mean()",
+            ),
+            (
+                "image_to_text = F.cross_entropy(logits.T, target)",
+                "image_to_text = -(target * logits.T.softmax(dim=1).log()).sum(dim=1).mean()",
             ),
         ),
     ),

@@ -36,7 +36,10 @@ wrong_answers = [
         ),
         caught_by=FOCAL,
         swap=(
-            ("return losses.mean()", "return losses.mean() if alpha is None else losses.sum() / alpha[targets].sum()"),
+            (
+                "return losses.mean()",
+                "return losses.mean() if alpha is None else losses.sum() / alpha[targets].to(losses.dtype).sum()",
+            ),
         ),
     ),
     WrongAnswer(
@@ -62,6 +65,41 @@ wrong_answers = [
             (
                 "losses = losses * alpha[targets].to(losses.dtype)",
                 "losses = losses * (miss * alpha[targets].to(miss.dtype)) ** gamma",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="p-from-the-weighted-loss",
+        title="p taken from a cross-entropy that already holds alpha",
+        explanation=(
+            "You compute exp(-loss) of a cross-entropy with class weights and call it p. It is p to the power alpha, so alpha "
+            "now bends the modulating factor as well. Widespread snippets do this. p comes from the loss without weights; "
+            "where does alpha come in then?"
+        ),
+        caught_by=FOCAL,
+        swap=(
+            (
+                "    miss = (-torch.expm1(log_p))",
+                "    weighted = log_p if alpha is None else log_p * alpha[targets].to(log_p.dtype)\n"
+                "    miss = (-torch.expm1(weighted))",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="p-clamped-before-the-logarithm",
+        title="p kept between 1e-7 and 1 - 1e-7 before its logarithm is taken",
+        explanation=(
+            "The bound keeps the logarithm finite, but now no sample can cost more than 16.1, and the samples that are most "
+            "wrong get no gradient at all: they are the ones that this loss is about. The log-softmax needs no bound. Only "
+            "1 - p does, for its power."
+        ),
+        caught_by=HOPELESS,
+        swap=(
+            (
+                LOG_P,
+                LOG_P.replace(
+                    "F.log_softmax(logits, dim=1)", "torch.softmax(logits, dim=1).clamp(1e-7, 1 - 1e-7).log()"
+                ),
             ),
         ),
     ),
@@ -142,6 +180,41 @@ wrong_answers = [
         swap=(("(tau * priors.log())", "priors.log()"),),
     ),
     WrongAnswer(
+        id="tau-inside-the-logarithm",
+        title="tau inside the logarithm, beside the prior",
+        explanation=(
+            "log(tau * prior) is log(tau) + log(prior): every class is moved by the same log(tau), which changes no "
+            "probability, so tau has no effect, and tau = 0 gives minus infinity. As a strength, what should tau multiply?"
+        ),
+        caught_by=ADJUSTED,
+        swap=(("(tau * priors.log())", "(tau * priors).log()"),),
+    ),
+    WrongAnswer(
+        id="dtype-of-alpha",
+        title="a loss in the dtype of alpha",
+        explanation=(
+            "With float64 alphas, often made with NumPy, the loss of float32 logits comes back as float64. Bring alpha to the "
+            "dtype of the losses before you multiply."
+        ),
+        caught_by=DTYPES,
+        swap=(("alpha[targets].to(losses.dtype)", "alpha[targets]"),),
+    ),
+    WrongAnswer(
+        id="priors-rounded-first",
+        title="priors rounded to the dtype of the logits before their sum is looked at",
+        explanation=(
+            "In float16, 0.9 and 0.1 become 0.89990 and 0.09998, and their sum is off by 1e-4: with half-precision logits you "
+            "refuse priors that are right. Look at the priors as they come, and round the finished adjustment."
+        ),
+        caught_by=DTYPES,
+        swap=(
+            (
+                "    if not (priors > 0).all() or",
+                "    priors = priors.to(logits.dtype)\n    if not (priors > 0).all() or",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="dtype-of-the-priors",
         title="a result in the dtype of the priors",
         explanation=(
@@ -208,6 +281,16 @@ wrong_answers = [
         ),
     ),
     WrongAnswer(
+        id="nan-gamma",
+        title="a gamma of NaN accepted",
+        explanation=(
+            "Every comparison with NaN is false, so `gamma < 0` does not notice it, and the loss becomes NaN without an error. "
+            "Ask what a good gamma is, and refuse everything else."
+        ),
+        caught_by=BAD_INPUT,
+        swap=(("if not gamma >= 0:", "if gamma < 0:"),),
+    ),
+    WrongAnswer(
         id="any-gamma",
         title="a negative gamma accepted",
         explanation=(
@@ -234,7 +317,7 @@ equivalent_mutants = {
 alternatives = [
     Alternative(
         id="from-cross-entropy",
-        title="built on F.cross_entropy with reduction none, and on NLL-style exponentials",
+        title="built on F.cross_entropy with reduction none; a small number added to 1 - p",
         code="""
 def focal_loss(logits, targets, gamma=2.0, alpha=None):
     if logits.dim() != 2 or targets.dim() != 1 or len(logits) != len(targets) or len(targets) == 0:
@@ -249,8 +332,7 @@ def focal_loss(logits, targets, gamma=2.0, alpha=None):
     if alpha is not None and list(alpha.shape) != [classes]:
         raise ValueError("alpha")
     ce = F.cross_entropy(logits, targets, reduction="none")
-    q = 1 - torch.exp(-ce)
-    q = torch.where(q > 0, q, torch.full_like(q, 1e-12))
+    q = 1 - torch.exp(-ce) + 1e-8
     if alpha is not None:
         ce = ce * alpha.to(logits)[targets]
     return torch.mean(q.pow(gamma) * ce)
@@ -267,6 +349,18 @@ def adjust_logits(logits, priors, tau=1.0, *, mode):
         raise ValueError("priors")
     return torch.add(logits, torch.log(priors).to(logits.dtype), alpha=signs[mode] * tau)
 """,
+    ),
+    Alternative(
+        id="in-float32",
+        title="the focal loss in float32 whatever comes in, with a lower bound of 1e-6 for 1 - p",
+        swap=(
+            (
+                "    log_p = F.log_softmax(logits, dim=1).gather",
+                "    dtype, logits = logits.dtype, logits.float()\n    log_p = F.log_softmax(logits, dim=1).gather",
+            ),
+            (".clamp(min=torch.finfo(log_p.dtype).tiny)", ".clamp(min=1e-6)"),
+            ("    return losses.mean()\n", "    return losses.mean().to(dtype)\n"),
+        ),
     ),
     Alternative(
         id="sample-by-sample",

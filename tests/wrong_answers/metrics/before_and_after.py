@@ -60,6 +60,16 @@ wrong_answers = [
         ),
     ),
     WrongAnswer(
+        id="reflected-interval",
+        title="the percentiles reflected at the difference (the basic bootstrap)",
+        explanation=(
+            "Your ends are twice the difference minus the percentiles: the 'basic' interval, which has its uses. Asked "
+            "for are the percentiles themselves; with few discordant items yours reaches into what no resample shows."
+        ),
+        caught_by=DIFFERENCE,
+        swap=((PERCENTILES, f"2 * gain.mean() - {PERCENTILES}[::-1]"),),
+    ),
+    WrongAnswer(
         id="discordant-items-only",
         title="only the discordant items resampled",
         explanation=(
@@ -190,8 +200,19 @@ wrong_answers = [
         id="above-one",
         title="a p-value above 1 when both sides are equal",
         explanation=(
-            "Doubling one tail counts the middle twice when both models won equally often. Then every outcome is at "
-            "least as lopsided: what is the largest value a probability can have?"
+            "Doubling one tail counts the middle twice when both models won equally often, and gives 2 when there is "
+            "nothing to toss. Then every outcome is at least as lopsided: what is the largest value a probability can "
+            "have?"
+        ),
+        caught_by=AGREE,
+        swap=((P, "return 2 * tail / 2**tosses"),),
+    ),
+    WrongAnswer(
+        id="above-one-but-for-no-tosses",
+        title="a p-value above 1 when both sides are equal, unless both are 0",
+        explanation=(
+            "You have thought of two models that never disagree. When each wins equally often, doubling one tail still "
+            "counts the middle twice: what is the largest value a probability can have?"
         ),
         caught_by=AGREE,
         swap=((P, "return 1.0 if tosses == 0 else 2 * tail / 2**tosses"),),
@@ -253,7 +274,8 @@ wrong_answers = [
             "Where does your generator start?"
         ),
         caught_by=SEED,
-        swap=((GENERATOR, "rng = np.random.default_rng()"),),
+        # the global generator, seeded by whoever runs the checks: system entropy would differ from build to build
+        swap=((GENERATOR, "rng = np.random"), ("rng.integers(", "rng.randint(")),
     ),
     WrongAnswer(
         id="number-of-resamples-ignored",
