@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
@@ -156,6 +157,11 @@ class Auditor:
                 source = apply_change(entry, reference)
             except CatalogueError as error:
                 audit.gaps.append(str(error))
+                continue
+            try:
+                ast.parse(source)
+            except SyntaxError as error:  # any check rejects what is no program
+                audit.gaps.append(f"wrong answer {entry.id} is no program: {error}")
                 continue
             only = frozenset({entry.caught_by})
             jobs.append((entry, source, [self._submit(exercise, source, seed, only=only) for seed in self.seeds]))

@@ -139,7 +139,7 @@ class TestList:
 
     def test_titles_are_never_read_as_markup(self, course, tmp_path, monkeypatch):
         manifest = (ROOT / "course.toml").read_text(encoding="utf-8")
-        old = 'title = "Early stopping"'
+        old = 'title = "Early stopping with the best weights brought back"'
         assert manifest.count(old) == 1
         (tmp_path / "course.toml").write_text(manifest.replace(old, 'title = "[red]Stop[/]"'), encoding="utf-8")
         monkeypatch.setenv("COURSE_ROOT", str(tmp_path))

@@ -27,8 +27,7 @@ def lesson(exercise: Exercise) -> str:
 @each_exercise
 def test_title_and_minutes_are_those_of_the_course(exercise: Exercise) -> None:
     text = lesson(exercise)
-    titles = re.findall(r"^# # (.+)$", text, re.MULTILINE)
-    assert titles == [exercise.title]
+    assert text.startswith(f"# %% [markdown]\n# # {exercise.title}\n")
     assert re.search(rf"\b{exercise.minutes} minutes\b", text), (
         f"the lesson should say: about {exercise.minutes} minutes"
     )

@@ -193,7 +193,7 @@ wrong_answers = [
         ),
         caught_by=PADDING,
         swap=(
-            ("scores = np.where(visible, scores, np.finfo(np.float64).min)\n", ""),
+            ("    scores = np.where(visible, scores, np.finfo(np.float64).min)\n", ""),
             (
                 SOFTMAX,
                 "exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))\n"
