@@ -34,10 +34,8 @@ def behaviours_path(exercise: Exercise) -> Path:
 def behaviours_version(exercise: Exercise, seed: int = DEFAULT_SEED) -> str:
     """A hash of all that the behaviours depend on. Raises OSError when a file is missing."""
     reference = exercise.reference_path.read_text(encoding="utf-8")
-    code = "\n".join(
-        line for line in reference.splitlines() if not line.startswith("#")
-    )  # the lesson's text does nothing
-    parts = [str(_FORMAT), str(seed), exercise.catalogue_path.read_text(encoding="utf-8"), code]
+    lines_that_run = [line for line in reference.splitlines() if not line.startswith("#")]  # the lesson's text does not
+    parts = [str(_FORMAT), str(seed), exercise.catalogue_path.read_text(encoding="utf-8"), "\n".join(lines_that_run)]
     return hashlib.sha256("\0".join([*parts, checks_hash(exercise.checks_path)]).encode()).hexdigest()[:24]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from grader.checking.outcome import CheckOutcome
-from grader.checking.plugin import CheckPlugin
+from grader.checking.plugin import CheckJob
 from grader.sandbox import wire
 from grader.sandbox.forbidden import forbidden
 from grader.sandbox.proxy import Session, reference_of
@@ -63,8 +63,8 @@ def run_check(exercise_id: str, name: str, names: dict[str, Any], seed: int = DE
         target.transport = InKernelTransport(submission, target, exercise.forbidden)
         return []
 
-    plugin = CheckPlugin(session=session, load=load, explain_end=str, seed=seed, only=frozenset({name}))
-    run = run_checks(exercise.checks_path, plugin)
+    job = CheckJob(session=session, load=load, explain_end=str, stop=str, seed=seed, only=frozenset({name}))
+    run = run_checks(exercise.checks_path, job)
     if run.problem:
         raise AssertionError(run.problem)
     for record in run.results:

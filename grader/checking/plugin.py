@@ -25,29 +25,59 @@ _EXAMPLE_NOTES = ("Failing test case", "Failing explicit example", "Falsifying")
 BUDGET_SPENT = "Not run: the checks before it used up the time for the whole notebook."
 
 
-@dataclass
-class CheckPlugin:
-    """Runs each check against one submission and keeps the results.
+@dataclass(frozen=True)
+class CheckJob:
+    """One submission to check, and how.
 
     `load` connects the session to a freshly loaded submission and returns remarks on the loading; it is called before
-    the first check and again after one that ended the submission's process. `explain_end` says why that process ended.
+    the first check and again after one that ended the submission's process. `explain_end` says why that process has
+    ended; `stop` ends one that does not answer.
     """
 
     session: Session
     load: Callable[[Session], list[str]]
     explain_end: Callable[[], str]
+    stop: Callable[[], object]
     seed: int = 0
     only: frozenset[str] = frozenset()
     total_seconds: float = 60.0
     stop_at_first: bool = False
     on_result: Callable[[CheckRecord], None] | None = None
+    started: float = field(default_factory=lambda: time.monotonic())
+
+
+@dataclass
+class CheckPlugin:
+    """Runs each check against the submission of its job and keeps the results.
+
+    The job may come after the checks were collected (`begin`), as long as it comes before the first of them is run.
+    """
+
+    job: CheckJob | None = None
     results: list[CheckRecord] = field(default_factory=list)
     traces: dict[str, list[Any]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     collection_errors: list[str] = field(default_factory=list)
     _loaded: bool = False
     _cannot_load: StudentUnavailable | None = None
-    _started: float = field(default_factory=time.monotonic)
+
+    def begin(self, job: CheckJob) -> None:
+        """Take a job; its seed decides from here on what hypothesis draws."""
+        from hypothesis import core
+
+        self.job = job
+        core.global_force_seed = job.seed  # type: ignore[assignment]  # hypothesis declares the None it starts with
+
+    @property
+    def _the_job(self) -> CheckJob:
+        if self.job is None:
+            raise RuntimeError("the checks were run without a submission")
+        return self.job
+
+    @property
+    def session(self) -> Session:
+        """The line to the submission."""
+        return self._the_job.session
 
     # -- fixtures ------------------------------------------------------------------------------------------------
 
@@ -58,12 +88,12 @@ class CheckPlugin:
 
     @pytest.fixture(name="seed")
     def _seed(self) -> int:
-        return self.seed
+        return self._the_job.seed
 
     @pytest.fixture
     def rng(self, request: pytest.FixtureRequest) -> np.random.Generator:
         """Random numbers that depend on the run's seed and the check's name."""
-        return np.random.default_rng([self.seed, zlib.crc32(request.node.name.encode())])
+        return np.random.default_rng([self._the_job.seed, zlib.crc32(request.node.name.encode())])
 
     # -- hooks ---------------------------------------------------------------------------------------------------
 
@@ -71,12 +101,14 @@ class CheckPlugin:
         """Register the marks and the hypothesis profile."""
         for mark in ("points(number)", "catches(*ids)", "visible"):
             config.addinivalue_line("markers", f"{mark}: see grader.checking")
-        _configure_hypothesis(self.seed)
+        _configure_hypothesis()
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Keep the checks that were asked for."""
-        if self.only:
-            items[:] = [item for item in items if item.name in self.only]
+        only = self._the_job.only
+        if only:
+            session.items[:] = [item for item in session.items if item.name in only]
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A check file that cannot be imported is our fault; keep the reason."""
@@ -126,9 +158,9 @@ class CheckPlugin:
         return report
 
     def _reason_to_skip(self, now: float) -> str:
-        if now - self._started > self.total_seconds:
+        if now - self._the_job.started > self._the_job.total_seconds:
             return BUDGET_SPENT
-        if self.stop_at_first and any(record.outcome is not CheckOutcome.PASSED for record in self.results):
+        if self._the_job.stop_at_first and any(record.outcome is not CheckOutcome.PASSED for record in self.results):
             return "Not run: an earlier check has already decided."
         return ""
 
@@ -148,13 +180,20 @@ class CheckPlugin:
     def _load(self) -> None:
         """Load the submission; one that cannot be loaded is not tried again for every check."""
         try:
-            self.remarks = self.load(self.session)
+            self.remarks = self._the_job.load(self.session)
         except StudentUnavailable as error:
-            reason = self.explain_end()  # of which only the first one who asks is told
+            reason = self._end(error)  # of which only the first one who asks is told
             self._cannot_load = type(error)(f"{error} ({reason})" if reason else str(error))
             raise self._cannot_load from None
         self._loaded = True
         self.session.asked = False  # loading is not yet a question of the check's
+
+    def _end(self, error: StudentUnavailable) -> str:
+        """See to it that the submission's process is gone; the reason for its end, if it came by itself."""
+        if isinstance(error, StudentTimeout):
+            self._the_job.stop()
+            return ""
+        return self._the_job.explain_end()
 
     # -- judging -------------------------------------------------------------------------------------------------
 
@@ -168,10 +207,10 @@ class CheckPlugin:
             return outcome, f"{message}\nThe next time, the same check came out differently."
         message = _message_of(error)
         if isinstance(error, StudentTimeout):
-            self.explain_end()
+            self._end(error)
             return CheckOutcome.TIMEOUT, f"{self.session.last_call or 'Loading the notebook'}: {message}."
         if isinstance(error, StudentCrashed):
-            reason = self.explain_end()
+            reason = self._end(error)
             where = self.session.last_call or "Loading the notebook"
             return CheckOutcome.CRASHED, f"{where}: {message}{f' ({reason})' if reason else ''}."
         if isinstance(error, StudentError):
@@ -208,8 +247,8 @@ class CheckPlugin:
             seconds=round(time.monotonic() - started, 4),
         )
         self.results.append(record)
-        if self.on_result is not None:
-            self.on_result(record)
+        if self._the_job.on_result is not None:
+            self._the_job.on_result(record)
 
 
 def _nothing(**_: Any) -> None:
@@ -226,8 +265,8 @@ def _message_of(error: BaseException) -> str:
     return text
 
 
-def _configure_hypothesis(seed: int) -> None:
-    from hypothesis import HealthCheck, Phase, Verbosity, core, settings
+def _configure_hypothesis() -> None:
+    from hypothesis import HealthCheck, Phase, Verbosity, settings
     from hypothesis.internal.conjecture import engine
 
     # A smaller example is worth a moment, not seconds: without the phase that explains, and few steps of shrinking.
@@ -246,4 +285,3 @@ def _configure_hypothesis(seed: int) -> None:
         suppress_health_check=list(HealthCheck),
     )
     settings.load_profile("course")
-    core.global_force_seed = seed  # type: ignore[assignment]  # hypothesis declares the None it starts with

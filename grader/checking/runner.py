@@ -9,7 +9,9 @@ from __future__ import annotations
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import hypothesis.core  # noqa: F401  (warm before the fork)
 import pytest
 
 from grader.checking import comparison  # noqa: F401  (warm before the fork)
-from grader.checking.plugin import CheckPlugin
+from grader.checking.plugin import CheckJob, CheckPlugin
 from grader.checking.record import CheckRecord
 from grader.sandbox import wire
 from grader.sandbox.proxy import Session, SocketTransport, StudentCrashed, StudentTimeout
@@ -61,15 +63,25 @@ class CheckRun:
     problem: str = ""
 
 
-def run_checks(checks_path: Path, plugin: CheckPlugin) -> CheckRun:
+def run_checks(checks_path: Path, job: CheckJob) -> CheckRun:
     """Run a check file with pytest inside this process and collect what the plugin recorded."""
+    plugin = CheckPlugin()
+    plugin.begin(job)
+    code = pytest.main(_arguments(checks_path), plugins=[plugin])
+    ended_well = code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    return _outcome(plugin, "" if ended_well else f"pytest ended with {code!r}")
+
+
+def _arguments(checks_path: Path) -> list[str]:
+    return [*_PYTEST_ARGUMENTS, f"--rootdir={checks_path.parent}", "-c", "/dev/null", str(checks_path)]
+
+
+def _outcome(plugin: CheckPlugin, end: str) -> CheckRun:
     problem = ""
-    arguments = [*_PYTEST_ARGUMENTS, f"--rootdir={checks_path.parent}", "-c", "/dev/null", str(checks_path)]
-    code = pytest.main(arguments, plugins=[plugin])
     if plugin.collection_errors:
         problem = "The checks could not be imported:\n" + "\n".join(plugin.collection_errors)[-3000:]
-    elif code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not plugin.results:
-        problem = f"The checks did not run (pytest ended with {code!r})."
+    elif end or not plugin.results:
+        problem = f"The checks did not run ({end or 'there are none of these names'})."
     output = "".join(plugin.session.output)
     return CheckRun(tuple(plugin.results), plugin.traces, tuple(plugin.remarks), output, problem)
 
@@ -79,7 +91,30 @@ def warm_up() -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "test_warm_up.py"
         path.write_text(_WARM_UP_CHECK)
-        run_checks(path, CheckPlugin(session=Session(), load=lambda _: [], explain_end=str))
+        run_checks(path, CheckJob(session=Session(), load=lambda _: [], explain_end=str, stop=str))
+
+
+class _StopBeforeTheFirst:
+    """Stops pytest between collecting and running, so that a fork can go on from there once for every submission."""
+
+    def __init__(self, plugin: CheckPlugin, serve: Callable[[Callable[[socket.socket], None]], None]) -> None:
+        self._plugin, self._serve = plugin, serve
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Serve jobs in the place of the usual loop."""
+        self._serve(lambda channel: _run_job(channel, self._plugin, session))
+        return True
+
+
+def serve_checks(checks_path: Path, serve: Callable[[Callable[[socket.socket], None]], None]) -> None:
+    """Import a check file once, and let `serve` answer with forks of this process.
+
+    `serve` is given the function that a fork calls with its channel: it reads a job from there, runs the checks, and
+    sends the results. It returns when there is nothing more to serve.
+    """
+    plugin = CheckPlugin()
+    pytest.main([*_arguments(checks_path), "--capture=no"], plugins=[plugin, _StopBeforeTheFirst(plugin, serve)])
 
 
 class RemoteLoader:
@@ -121,27 +156,37 @@ class RemoteLoader:
         return [str(remark)[:500] for remark in remarks[:100]] if isinstance(remarks, list) else []
 
     def explain_end(self) -> str:
-        """Have the student's process ended for good and say what ended it."""
-        return str(self._ask({"op": "kill"}).get("reason", ""))
+        """Say what ended the student's process, which has closed its line."""
+        return str(self._ask({"op": "kill", "has_ended": True}).get("reason", ""))
+
+    def stop(self) -> None:
+        """Have the student's process ended for good."""
+        self._ask({"op": "kill", "has_ended": False})
 
 
-def run_job(channel: socket.socket) -> None:
+def _run_job(channel: socket.socket, plugin: CheckPlugin, session: pytest.Session) -> None:
     """Serve one job in a forked checker: read it from the channel, run it, send the results, end."""
     job = wire.unpack(wire.receive_message(channel))
     loader = RemoteLoader(channel, job)
-    plugin = CheckPlugin(
-        session=Session(),
-        load=loader.load,
-        explain_end=loader.explain_end,
-        seed=job["seed"],
-        only=frozenset(job["only"]),
-        total_seconds=job["total_seconds"],
-        stop_at_first=job["stop_at_first"],
-        on_result=lambda record: wire.send_message(channel, wire.pack({"op": "result", "check": record.to_dict()})),
+    plugin.begin(
+        CheckJob(
+            session=Session(),
+            load=loader.load,
+            explain_end=loader.explain_end,
+            stop=loader.stop,
+            seed=job["seed"],
+            only=frozenset(job["only"]),
+            total_seconds=job["total_seconds"],
+            stop_at_first=job["stop_at_first"],
+            on_result=lambda record: wire.send_message(channel, wire.pack({"op": "result", "check": record.to_dict()})),
+        )
     )
     try:
-        run = run_checks(Path(job["checks_path"]), plugin)
-    except (StudentTimeout, StudentCrashed) as error:
+        plugin.pytest_runtestloop(session)
+        for item, following in zip_longest(session.items, session.items[1:]):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        run = _outcome(plugin, "")
+    except (StudentTimeout, StudentCrashed, KeyboardInterrupt, pytest.exit.Exception) as error:
         run = CheckRun(tuple(plugin.results), {}, (), "", f"The checks stopped: {error}")
     finished = {
         "op": "finished",

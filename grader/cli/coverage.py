@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from grader.coverage import Coverage, ItemCoverage
 
-_WIDTH_OF_A_FILE = 120  # columns, when the table does not go to a terminal
-
 
 def run(
     everything: Annotated[bool, typer.Option("--all", help="Also the items that are covered.")] = False,
@@ -35,10 +33,9 @@ def run(
 
         print(json.dumps(_as_data(coverage), indent=2))
     else:
-        from rich.console import Console
+        from grader.cli.tables import console_for_tables
 
-        console = Console()
-        console = console if console.is_terminal else Console(width=_WIDTH_OF_A_FILE)
+        console = console_for_tables()
         console.print(_as_table(coverage, everything))
         console.print(_counts_by_kind(coverage))
         for exercise, entry in coverage.unknown:
@@ -66,17 +63,12 @@ def _as_data(coverage: Coverage) -> dict[str, Any]:
 
 
 def _as_table(coverage: Coverage, everything: bool) -> Table:
-    from rich import box
-    from rich.table import Table
-
+    from grader.cli.tables import plain_table
     from grader.coverage import Status
 
     shown = [covered for covered in coverage.items if everything or covered.status in (Status.PARTLY, Status.MISSING)]
-    table = Table(
+    table = plain_table(
         title="What the source articles ask" + ("" if everything else ", and the course does not answer yet"),
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
     )
     for heading in ("item", "kind", "status"):
         table.add_column(heading, no_wrap=True)
@@ -101,13 +93,11 @@ def _lacking(covered: ItemCoverage) -> str:
 
 
 def _counts_by_kind(coverage: Coverage) -> Table:
-    from rich import box
-    from rich.table import Table
-
+    from grader.cli.tables import plain_table
     from grader.coverage import ItemKind, Status
 
     counts = Counter((covered.item.kind, covered.status) for covered in coverage.items)
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = plain_table()
     table.add_column("kind")
     for status in Status:
         table.add_column(status.value, justify="right")

@@ -129,10 +129,10 @@ def _protections(allow_degraded: tuple[str, ...]) -> list[Finding]:
 def _try_out(course: Course) -> Finding:
     """Start a confined process and let it try to read the course's own manifest."""
     from grader.sandbox import wire
-    from grader.sandbox.fork_server import ForkServer, ForkServerError, Role
+    from grader.sandbox.fork_server import ForkServer, ForkServerError, Serves, Stage
 
     with tempfile.TemporaryDirectory() as directory:
-        server = ForkServer(Role.STUDENT, "python", Path(directory), course.root)
+        first = ForkServer.start(Path(directory), course.root)
         settings = {
             "directory": directory,
             "confine": True,
@@ -145,6 +145,7 @@ def _try_out(course: Course) -> Finding:
         manifest = str(course.root / "course.toml")
         attempt = f"try:\n    open({manifest!r}).read()\n    secret = True\nexcept OSError:\n    secret = False"
         try:
+            server = first.branch(Stage("students", Serves.STUDENTS, also=("sandlock",)))
             channel = server.fork(settings).channel
             greeting = wire.unpack(wire.receive_message(channel, 20))
             if "refused" in greeting:
@@ -160,7 +161,7 @@ def _try_out(course: Course) -> Finding:
                 "trial of the sandbox", Verdict.MISSING, str(error), "report this with the output of `course doctor`"
             )
         finally:
-            server.close()
+            first.close()
     if could_read:
         fix = "move the course out of the folders that Python itself lives in"
         return Finding("trial of the sandbox", Verdict.MISSING, "a confined process could read the course's files", fix)

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from grader.course import Course, Exercise
 
-_WIDTH_OF_A_FILE = 120  # columns, when the table does not go to a terminal
-
 
 def run(
     topic: Annotated[str | None, typer.Option(metavar="ID", help="Only the exercises of this topic.")] = None,
@@ -30,11 +28,9 @@ def run(
 
         print(json.dumps(_as_data(course, chosen), indent=2))
         return
-    from rich.console import Console
+    from grader.cli.tables import console_for_tables
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=_WIDTH_OF_A_FILE)
-    console.print(_as_table(course, chosen))
+    console_for_tables().print(_as_table(course, chosen))
 
 
 def _as_data(course: Course, exercises: tuple[Exercise, ...]) -> dict[str, Any]:
@@ -63,19 +59,16 @@ def _as_data(course: Course, exercises: tuple[Exercise, ...]) -> dict[str, Any]:
 
 
 def _as_table(course: Course, exercises: tuple[Exercise, ...]) -> Table:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
+
+    from grader.cli.tables import plain_table
 
     minutes = sum(exercise.minutes for exercise in exercises)
     points = sum(exercise.max_points for exercise in exercises)
     count = "1 exercise" if len(exercises) == 1 else f"{len(exercises)} exercises"
-    table = Table(
+    table = plain_table(
         title=Text(f"{course.title} {course.version}"),
         caption=f"{count}, {minutes / 60:.1f} hours, {points:g} points",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
     )
     table.add_column("exercise", overflow="fold")
     for heading in ("kind", "framework"):

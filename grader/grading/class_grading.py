@@ -153,7 +153,9 @@ def _grade_entries(
             finish(index, replace(earlier, source=grader.blank(exercise, entry).source), True)
         else:
             waiting.append((index, exercise, entry, read))
-    waiting.sort(key=lambda item: (_FASTEST_FIRST.index(item[1].framework), item[0]))
+    order = {exercise.id: number for number, exercise in enumerate(run.exercises)}
+    # One exercise after the other: the process that has its checks is then warm.
+    waiting.sort(key=lambda item: (_FASTEST_FIRST.index(item[1].framework), order[item[1].id], item[0]))
     grader.engine.warm(*dict.fromkeys(exercise.framework for _, exercise, _, _ in waiting))
     for index, record in _in_parallel(run.jobs, grader, waiting):
         journal.append(record)

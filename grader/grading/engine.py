@@ -21,22 +21,16 @@ from typing import Any
 
 from grader.checking.record import CheckRecord
 from grader.course import Course, Exercise, Framework
+from grader.grading.warm_processes import WarmProcesses
 from grader.sandbox import scratch, wire
 from grader.sandbox.confinement import missing_protections
-from grader.sandbox.fork_server import Child, ForkServer, ForkServerError, Role
+from grader.sandbox.fork_server import Child, ForkServer, ForkServerError
 
 POLL_SECONDS = 0.1
 ROOM_FOR_A_MARK = 100  # at the end of output that was cut
 ATTEMPTS = 3  # of a job whose warm process dies
 GRACE_SECONDS = 30.0
-# Module, and what in an exercise tells that it is needed. The first optimizer imports torch._dynamo, for a second;
-# transformers imports a model when it is first asked for.
-_IMPORTED_LATE = (
-    ("torch._dynamo", "torch.optim"),
-    ("matplotlib.pyplot", "matplotlib"),
-    ("transformers.models.clip.modeling_clip", "CLIPModel"),
-)
-_TORCH_FRAMEWORKS = (Framework.TORCH, Framework.TRANSFORMERS)
+SECONDS_TO_END = 1.0  # for a process that has closed its line
 
 
 class ConfinementUnavailable(RuntimeError):
@@ -75,11 +69,6 @@ class JobResult:
     seconds: float = 0.0
 
 
-def checker_framework(framework: Framework) -> Framework:
-    """What the checks' own process needs: torch for torch's tensors, otherwise NumPy."""
-    return Framework.TORCH if framework in _TORCH_FRAMEWORKS else Framework.NUMPY
-
-
 class LocalEngine:
     """Warm processes and the jobs that run through them. Thread-safe; use it as a context manager."""
 
@@ -96,10 +85,9 @@ class LocalEngine:
         self.course, self.confine = course, confine
         self.exercises = course.exercises if exercises is None else tuple(exercises)
         self._directory = Path(tempfile.mkdtemp(prefix="course-"))
-        self._servers: dict[tuple[Role, Framework], ForkServer] = {}
+        self.warm_processes = WarmProcesses(course, self.exercises, self._directory)
         self._origins: dict[int, ForkServer] = {}  # process number of a child -> the warm process it comes from
         self._lock = threading.Lock()
-        self._closed = False
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -115,49 +103,17 @@ class LocalEngine:
     def warm(self, *frameworks: Framework) -> None:
         """Start the warm processes for these frameworks without waiting for them."""
         for framework in frameworks:
-            self._server(Role.STUDENT, framework)
-            self._server(Role.CHECKER, checker_framework(framework))
+            self.warm_processes.students(framework)
+            self.warm_processes.checkers(framework)
 
     def close(self) -> None:
         """End every process and remove every temporary file."""
-        with self._lock:
-            self._closed = True
-            servers = list(self._servers.values())
-            self._servers.clear()
-        for server in servers:
-            server.close()
+        self.warm_processes.close()
         scratch.remove(self._directory)
 
     def process_ids(self) -> list[int]:
         """Process numbers of the warm processes, for measurement."""
-        with self._lock:
-            return [server.process_id for server in self._servers.values()]
-
-    def _server(self, role: Role, framework: Framework) -> ForkServer:
-        with self._lock:
-            if self._closed:
-                raise ForkServerError("the engine is closed")
-            server = self._servers.get((role, framework))
-            if server is None or not server.is_alive:
-                if server is not None:
-                    server.close()
-                directory = self._directory / f"{role.value}-{framework.value}"
-                directory.mkdir(exist_ok=True)
-                also = self._also_imported(framework) if role is Role.STUDENT else ()
-                server = ForkServer(role, framework.value, directory, self.course.root, also)
-                self._servers[role, framework] = server
-            return server
-
-    def _also_imported(self, framework: Framework) -> tuple[str, ...]:
-        """What the exercises at hand import late, and so every submission would import anew."""
-        texts = [
-            path.read_text(encoding="utf-8")
-            for exercise in self.exercises
-            if exercise.framework is framework
-            for path in (exercise.reference_path, exercise.checks_path)
-            if path.is_file()
-        ]
-        return tuple(module for module, sign in _IMPORTED_LATE if any(sign in text for text in texts))
+        return self.warm_processes.process_ids()
 
     def run(self, job: Job) -> JobResult:
         """Run the checks of a job. A warm process that dies is started anew, and the job with it."""
@@ -174,13 +130,12 @@ class LocalEngine:
 
     def wait_until_warm(self, framework: Framework) -> None:
         """Wait for the libraries, whose loading is no submission's time. Raises ForkServerError."""
-        self.warm(framework)  # both at once
-        for role, libraries in ((Role.STUDENT, framework), (Role.CHECKER, checker_framework(framework))):
-            self._server(role, libraries).wait_until_ready()
+        for server in (self.warm_processes.students(framework), self.warm_processes.checkers(framework)):
+            server.wait_until_ready()
 
     def fork_checker(self, job: Job) -> Child:
-        """A fresh checker for a job. Raises ForkServerError."""
-        return self._fork(self._server(Role.CHECKER, checker_framework(job.exercise.framework)), {})
+        """A fresh checker for a job, which has the exercise's checks. Raises ForkServerError."""
+        return self._fork(self.warm_processes.checks(job.exercise), {})
 
     def fork_student(self, job: Job) -> tuple[Child, Path]:
         """A fresh student's process for a job, and its directory. Raises ForkServerError."""
@@ -195,7 +150,7 @@ class LocalEngine:
             "output_bytes": int(limits.output_kilobytes * 1024),
             "allow_degraded": list(self.course.allow_degraded),
         }
-        return self._fork(self._server(Role.STUDENT, job.exercise.framework), settings), directory
+        return self._fork(self.warm_processes.students(job.exercise.framework), settings), directory
 
     def _fork(self, server: ForkServer, settings: dict[str, Any]) -> Child:
         child = server.fork(settings)
@@ -255,7 +210,6 @@ class _RunningJob:
     def _description(self) -> dict[str, Any]:
         exercise = self.job.exercise
         return {
-            "checks_path": str(exercise.checks_path),
             "cells": list(self.job.cells),
             "forbidden": list(exercise.forbidden),
             "seed": self.job.seed,
@@ -280,7 +234,7 @@ class _RunningJob:
         elif operation == "kill":
             if self._student is not None:
                 self.engine.require_origin(self._student)
-            wire.send_message(channel, wire.pack({"reason": self._end_student(explain=True)}))
+            wire.send_message(channel, wire.pack({"reason": self._end_student(message["has_ended"])}))
         elif operation == "result":
             self.result.checks.append(CheckRecord.from_dict(message["check"]))
         elif operation == "finished":
@@ -297,15 +251,15 @@ class _RunningJob:
             self._end_student()
             self._stopped_for = reason
 
-    def _end_student(self, explain: bool = False) -> str:
-        """End the student's process and remove its directory; on request say what its end was, if it had one."""
+    def _end_student(self, has_ended: bool = False) -> str:
+        """End the student's process and remove its directory; say what its end was, if it has ended by itself."""
         child, directory = self._student, self._directory
         self._student = self._directory = None
         reason, self._stopped_for = self._stopped_for, ""
         if child is not None:
-            had_ended = explain and child.done.wait(0.05)
+            by_itself = has_ended and child.done.wait(SECONDS_TO_END)
             status = self.engine.kill(child)
-            if had_ended and status is not None:
+            if by_itself and status is not None:
                 reason = describe_status(status)
         if directory is not None:
             scratch.remove(directory)

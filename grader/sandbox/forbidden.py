@@ -98,10 +98,8 @@ class forbidden:  # noqa: N801  (used as `with forbidden([...]):`)
         above = [".".join(parts[:length]) for length in range(1, len(parts))]
         if any(isinstance(sys.modules.get(module), _ForbiddenModule) for module in above):
             return  # with all of its module
-        if name in sys.modules or parts[0] not in sys.modules:
+        if name in sys.modules or not self._forbid_existing(name):
             self._replace_module(name)  # a library that is not loaded is not loaded for this; name the module
-        elif not self._forbid_existing(name):
-            self._replace_module(name)
 
     def _forbid_existing(self, name: str) -> bool:
         """Replace a callable of a loaded library. False when there is none of that name."""
@@ -144,13 +142,14 @@ class forbidden:  # noqa: N801  (used as `with forbidden([...]):`)
 
     def _replace_module(self, name: str) -> None:
         parent, _, last = name.rpartition(".")
+        stand_in = _ForbiddenModule(name)
         if name not in sys.modules:
             self._refuse_import(name)
         else:
             write, known = functools.partial(sys.modules.__setitem__, name), sys.modules[name]
-            self._take(functools.partial(write, _ForbiddenModule(name)), functools.partial(write, known))
+            self._take(functools.partial(write, stand_in), functools.partial(write, known))
         if hasattr(sys.modules.get(parent), last):
-            self._replace(sys.modules[parent], last, _ForbiddenModule(name))
+            self._replace(sys.modules[parent], last, stand_in)
 
     def _refuse_import(self, name: str) -> None:
         """A module that is not loaded stays unseen until it is imported: other libraries look whether it is there."""

@@ -1,20 +1,19 @@
 """Warm processes that fork: importing torch or TensorFlow takes seconds, forking a process that has them takes
 milliseconds.
 
-`ForkServer` is the client's side; the server's side is `grader.sandbox.fork_server_main`. One server runs for a set of
-libraries and a role: `student` (children confine themselves and run a submission) or `checker` (children run the
-checks; they are trusted). Each child gets one end of a socket pair, passed over the control socket.
+`ForkServer` is the client's side; the server's side is `grader.sandbox.fork_server_main`. The first server is started
+as a new process and knows next to nothing; all others are branches of it or of each other (`Stage` says what they add),
+so that what two of them need is imported once. A server that serves forks a child for every job. Each child and each
+branch gets one end of a socket pair, passed over the control socket.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -26,11 +25,27 @@ START_TIMEOUT_SECONDS = 180.0
 FORK_TIMEOUT_SECONDS = 30.0
 
 
-class Role(Enum):
-    """What a server's children do."""
+class Serves(Enum):
+    """What a server's children do; those that serve nothing, or what checkers need, are there to branch from."""
 
-    STUDENT = "student"
-    CHECKER = "checker"
+    NOTHING = "nothing"
+    STUDENTS = "students"  # confine themselves and run a submission
+    CHECKERS = "checkers"
+    CHECKS = "checks"  # run the checks of one exercise; they are trusted
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a branch adds to the server it is forked from.
+
+    `also` names modules to import where they are installed; `checks_path` is the file that servers of CHECKS import.
+    """
+
+    name: str
+    serves: Serves = Serves.NOTHING
+    modules: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    checks_path: Path | None = None
 
 
 class ForkServerError(RuntimeError):
@@ -50,23 +65,9 @@ class Child:
     done: threading.Event = field(default_factory=threading.Event)
 
 
-PRELOADS: dict[Role, dict[str, tuple[str, ...]]] = {
-    Role.STUDENT: {
-        "python": (),
-        "numpy": ("numpy",),
-        "torch": ("numpy", "torch"),
-        "tensorflow": ("numpy", "tensorflow", "keras"),
-        "transformers": ("numpy", "torch", "transformers"),
-    },
-    Role.CHECKER: {"numpy": ("numpy",), "torch": ("numpy", "torch")},
-}
-
-
-def clean_environment(role: Role) -> dict[str, str]:
-    """The environment a server starts with: nothing of the caller's for students, one thread a library."""
-    kept = {} if role is Role.STUDENT else {"COURSE_ROOT": os.environ.get("COURSE_ROOT", "")}
+def clean_environment() -> dict[str, str]:
+    """The environment a server starts with: nothing of the caller's, and one thread a library."""
     return {
-        **{name: value for name, value in kept.items() if value},
         "PATH": "/usr/bin:/bin",
         "LANG": "C.UTF-8",
         "HOME": "/nonexistent",
@@ -87,19 +88,14 @@ def clean_environment(role: Role) -> dict[str, str]:
 
 
 class ForkServer:
-    """A warm process on this machine. Thread-safe; `close` ends it and all its children."""
+    """A warm process on this machine. Thread-safe; `close` ends it, its children and its branches."""
 
-    def __init__(
-        self, role: Role, framework: str, work_directory: Path, course_root: Path, also: Sequence[str] = ()
-    ) -> None:
-        """Start the process; it imports its libraries while the caller goes on (see `wait_until_ready`).
-
-        `also` names modules to import beside those of the framework, where they are installed. `work_directory` is
-        where temporary files of the imports go. Raises ForkServerError for an unknown framework.
-        """
-        if framework not in PRELOADS[role]:
-            raise ForkServerError(f"no warm process is known for framework {framework!r}")
-        self.role, self.framework = role, framework
+    def __init__(self, name: str, control: socket.socket, work_directory: Path, course_root: Path) -> None:
+        """Use `start` or `branch`. `control` is our end of the server's control socket."""
+        self.name = name
+        self._control, self._work_directory, self._course_root = control, work_directory, course_root
+        self._error_log = work_directory / f"{name}.log"
+        self._started: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._answers: dict[int, Any] = {}
         self._answered = threading.Condition()
@@ -108,22 +104,20 @@ class ForkServer:
         self._next_request = 0
         self._dead: str = ""
         self._ready = threading.Event()
+        self._process_id: int | None = None
+        self._reader = threading.Thread(target=self._read, name=name, daemon=True)
+
+    @classmethod
+    def start(cls, work_directory: Path, course_root: Path) -> ForkServer:
+        """Start the first server, as a new process. `work_directory` takes logs and what libraries write on import."""
         ours, theirs = socket.socketpair()
-        self._control = ours
-        environment = {**clean_environment(role), "TMPDIR": str(work_directory), "MPLCONFIGDIR": str(work_directory)}
+        server = cls("first", ours, work_directory, course_root)
+        environment = {**clean_environment(), "TMPDIR": str(work_directory), "MPLCONFIGDIR": str(work_directory)}
         command = [sys.executable, "-s", "-P", "-W", "ignore", "-m", "grader.sandbox.fork_server_main"]
-        arguments = [
-            str(theirs.fileno()),
-            role.value,
-            ",".join(PRELOADS[role][framework]),
-            str(course_root),
-            ",".join(also),
-        ]
-        self._error_log = work_directory / f"{role.value}-{framework}.log"
         try:
-            with self._error_log.open("ab") as log:
-                self._process = subprocess.Popen(
-                    command + arguments,
+            with server._error_log.open("ab") as log:
+                server._started = subprocess.Popen(
+                    [*command, str(theirs.fileno())],
                     cwd=work_directory,
                     env={**environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
                     stdin=subprocess.DEVNULL,
@@ -134,8 +128,36 @@ class ForkServer:
                 )
         finally:
             theirs.close()
-        self._reader = threading.Thread(target=self._read, name=f"{role.value}-{framework}", daemon=True)
-        self._reader.start()
+        server._process_id = server._started.pid
+        server._reader.start()
+        return server
+
+    def branch(self, stage: Stage) -> ForkServer:
+        """Fork a server from this one; it imports its libraries while the caller goes on (see `wait_until_ready`).
+
+        Raises ForkServerError when this server is dead.
+        """
+        ours, theirs = socket.socketpair()
+        server = ForkServer(stage.name, ours, self._work_directory, self._course_root)
+        root = str(self._course_root)
+        description = {
+            "serves": stage.serves.value,
+            "modules": list(stage.modules),
+            "also": list(stage.also),
+            "checks_path": str(stage.checks_path or ""),
+            "course_root": root,
+            "environment": {"COURSE_ROOT": root} if stage.serves is Serves.CHECKERS else {},
+            "log": str(server._error_log),
+        }
+        try:
+            self._send({"op": "branch", "stage": description}, theirs)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        server._reader.start()
+        return server
 
     def wait_until_ready(self, timeout: float = START_TIMEOUT_SECONDS) -> None:
         """Wait for the imports. Raises ForkServerError with the end of the process's log when it died instead."""
@@ -149,12 +171,17 @@ class ForkServer:
     @property
     def is_alive(self) -> bool:
         """False once the process has died or was closed."""
-        return not self._dead and self._process.poll() is None
+        return not self._dead and (self._started is None or self._started.poll() is None)
 
     @property
-    def process_id(self) -> int:
-        """Process number of the server."""
-        return self._process.pid
+    def process_id(self) -> int | None:
+        """Process number of the server; None for a branch that is not there yet."""
+        return self._process_id
+
+    @property
+    def has_children(self) -> bool:
+        """Whether a child is at work."""
+        return bool(self._children)
 
     def fork(self, job: dict[str, Any]) -> Child:
         """Fork a child with a fresh channel. Raises ForkServerError when the server is dead."""
@@ -187,21 +214,21 @@ class ForkServer:
             self._control.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        if not self._ready.is_set():
-            self._process.kill()  # it is importing, does not listen, and has no children
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        if self._started is not None:
+            try:
+                self._started.wait(5)
+            except subprocess.TimeoutExpired:
+                self._started.kill()
+                self._started.wait()
         self._reader.join(2)
         self._control.close()
 
     # -- the control socket --------------------------------------------------------------------------------------
 
-    def _request(
-        self, message: dict[str, Any], ours: socket.socket | None = None, theirs: socket.socket | None = None
-    ) -> Any:
+    def _send(
+        self, message: dict[str, Any], theirs: socket.socket | None = None, ours: socket.socket | None = None
+    ) -> int:
+        """Send a request, with one end of a socket pair where it takes one; returns the request's number."""
         with self._lock:
             if self._dead:
                 raise ForkServerError(self._explain())
@@ -216,6 +243,12 @@ class ForkServer:
             except (wire.ConnectionClosed, OSError) as error:
                 self._dead = self._dead or str(error)
                 raise ForkServerError(self._explain()) from None
+        return number
+
+    def _request(
+        self, message: dict[str, Any], ours: socket.socket | None = None, theirs: socket.socket | None = None
+    ) -> Any:
+        number = self._send(message, theirs, ours)
         deadline = time.monotonic() + FORK_TIMEOUT_SECONDS
         with self._answered:
             while number not in self._answers:
@@ -224,7 +257,7 @@ class ForkServer:
                 self._answered.wait(0.5)
             answer = self._answers.pop(number)
         if isinstance(answer, str):
-            raise ForkServerError(f"the warm {self.framework} process could not fork: {answer}")
+            raise ForkServerError(f"the warm process {self.name!r} could not fork: {answer}")
         return answer
 
     def _read(self) -> None:
@@ -232,6 +265,7 @@ class ForkServer:
             while True:
                 message = wire.unpack(wire.receive_message(self._control))
                 if "ready" in message:
+                    self._process_id = message["ready"]
                     self._ready.set()
                     continue
                 with self._answered:
@@ -262,4 +296,4 @@ class ForkServer:
         if self._error_log.exists():
             tail = self._error_log.read_text(errors="replace")[-1500:].strip()
         reason = self._dead or "no answer"
-        return f"the warm {self.framework} process ({self.role.value}) is gone: {reason}\n{tail}".strip()
+        return f"the warm process {self.name!r} is gone: {reason}\n{tail}".strip()

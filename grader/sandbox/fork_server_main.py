@@ -1,6 +1,10 @@
 """The server's side of `grader.sandbox.fork_server`: import libraries once, then fork on request.
 
-The server itself runs none of the student's code and holds nothing secret: its children start as copies of it.
+A server forks two things. A *child* serves one submission and ends. A *branch* imports more and becomes a server
+itself, so that what two servers have in common is imported once and lies in memory once.
+
+No server runs any of the student's code, and those that students' processes are forked from hold nothing secret: their
+children start as copies of them.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ import socket
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from grader.sandbox import wire
@@ -69,21 +75,14 @@ def _is_of_the_course(entry: str, course_root: str) -> bool:
     return path == course_root or (path.startswith(course_root + os.sep) and "-packages" not in entry)
 
 
-def _checker_child(channel: socket.socket) -> None:
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 1)
-    close_other_descriptors({0, 1, 2, channel.fileno()})
-    from grader.checking.runner import run_job
-
-    run_job(channel)
-
-
 class Server:
-    """Answers fork and kill requests, and reports children that end."""
+    """Answers requests for children, branches and their end, and reports those that have ended.
 
-    def __init__(self, control: socket.socket, role: str, course_root: str) -> None:
-        self.control, self.role, self.course_root = control, role, os.path.realpath(course_root)
-        self.readable = readable_paths() if role == "student" else []
+    `serve_child` is what a child does with its job and its channel.
+    """
+
+    def __init__(self, control: socket.socket, serve_child: Callable[[dict[str, Any], socket.socket], None]) -> None:
+        self.control, self.serve_child = control, serve_child
         self.children: dict[int, int | None] = {}  # process -> pidfd, where the system has them
         self.deleted_bytes: dict[int, int] = {}  # confined process -> what it may hold in deleted files
         self.selector = selectors.DefaultSelector()
@@ -91,7 +90,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until the control socket closes, then kill every child."""
-        self._send({"ready": True})
+        self._send({"ready": os.getpid()})
         while True:
             polling = any(descriptor is None for descriptor in self.children.values())
             looking = _LOOK_SECONDS if self.deleted_bytes else None
@@ -123,30 +122,31 @@ class Server:
         try:
             process = os.fork()
         except OSError as error:
-            os.close(descriptors[0])
-            self._send({"number": request["number"], "op": "fork", "value": str(error)})
+            os.close(descriptors[0])  # of a branch, the client sees that its line ends
+            if request["op"] == "fork":
+                self._send({"number": request["number"], "op": "fork", "value": str(error)})
             return
         if process == 0:
-            self._become_child(request["job"], descriptors[0])
+            self._become(request, socket.socket(fileno=descriptors[0]))
         os.close(descriptors[0])
         self._watch(process)
-        if request["job"].get("confine"):
-            self.deleted_bytes[process] = request["job"]["file_bytes"]
-        self._send({"number": request["number"], "op": "fork", "value": process})
+        if request["op"] == "fork":
+            if request["job"].get("confine"):
+                self.deleted_bytes[process] = request["job"]["file_bytes"]
+            self._send({"number": request["number"], "op": "fork", "value": process})
 
-    def _become_child(self, job: dict[str, Any], descriptor: int) -> None:
+    def _become(self, request: dict[str, Any], channel: socket.socket) -> None:
+        """Be the child or the branch that was asked for, to its end."""
         status = 1
-        gc.enable()
         try:
             _die_with_parent()
             self.selector.close()
-            channel = socket.socket(fileno=descriptor)
-            if self.role == "student":
-                self.control.close()
-                _student_child(job, channel, self.readable, self.course_root)
+            self.control.close()
+            if request["op"] == "branch":
+                become_branch(channel, request["stage"])
             else:
-                self.control.close()
-                _checker_child(channel)
+                gc.enable()
+                self.serve_child(request["job"], channel)
             status = 0
         except BaseException:
             traceback.print_exc()
@@ -172,27 +172,62 @@ class Server:
                 self._send({"ended": process, "status": status})
 
 
+def become_branch(control: socket.socket, stage: dict[str, Any]) -> None:
+    """Import what a stage adds, and serve until the control socket closes; the stages are `fork_server.Stage`."""
+    log = os.open(stage["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.environ.update(stage["environment"])
+    for module in stage["modules"]:
+        importlib.import_module(module)
+    for module in stage["also"]:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    if "torch" in stage["modules"]:
+        sys.modules["torch"].set_num_threads(1)
+    if stage["serves"] == "checks":
+        _serve_checks(control, Path(stage["checks_path"]))
+        return
+    if stage["serves"] == "checkers":
+        importlib.import_module("grader.checking.runner").warm_up()
+    gc.freeze()  # keeps the collector off the libraries' objects, so that children share their memory
+    if stage["serves"] == "students":
+        readable, course_root = readable_paths(), os.path.realpath(stage["course_root"])
+        Server(control, lambda job, channel: _student_child(job, channel, readable, course_root)).run()
+    else:
+        Server(control, _no_child).run()
+
+
+def _serve_checks(control: socket.socket, checks_path: Path) -> None:
+    from grader.checking.runner import serve_checks
+
+    def serve(run_job: Callable[[socket.socket], None]) -> None:
+        def checker_child(_: dict[str, Any], channel: socket.socket) -> None:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, 1)
+            close_other_descriptors({0, 1, 2, channel.fileno()})
+            run_job(channel)
+
+        gc.freeze()
+        Server(control, checker_child).run()
+
+    serve_checks(checks_path, serve)
+
+
+def _no_child(job: dict[str, Any], channel: socket.socket) -> None:
+    raise RuntimeError("only branches are forked from here")
+
+
 def main() -> None:
-    """Entry point: `python -m grader.sandbox.fork_server_main DESCRIPTOR ROLE MODULES COURSE_ROOT ALSO`."""
-    descriptor, role, modules, course_root, also = sys.argv[1:6]
-    control = socket.socket(fileno=int(descriptor))
+    """Entry point: `python -m grader.sandbox.fork_server_main DESCRIPTOR`. What it serves at first is a stage too."""
+    control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     # No `_die_with_parent` here: to the kernel the parent is the thread that started this process, and that thread may
     # end long before the client does. The client's end closes the control socket, which ends this process too.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's to handle
     gc.disable()  # imports make no garbage to speak of; looking for it costs a fifth of TensorFlow's import
-    for module in filter(None, modules.split(",")):
-        importlib.import_module(module)
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-    if role == "student":
-        for module in ("sandlock", *filter(None, also.split(","))):
-            with contextlib.suppress(ImportError):
-                importlib.import_module(module)
-    else:
-        importlib.import_module("grader.checking.runner").warm_up()
-    gc.freeze()  # keeps the collector off the libraries' objects, so that children share their memory
-    Server(control, role, course_root).run()
+    Server(control, _no_child).run()
 
 
 if __name__ == "__main__":

@@ -477,7 +477,10 @@ def test_nobody_pays_for_a_warm_process_that_dies(
 
     def on_result(record: ResultRecord, reused: bool) -> None:
         if len(killed) < 2:  # once the students' one, once the checks' one, while the other thread is at work
-            process = engines[0].process_ids()[len(killed)]
+            warm = engines[0].warm_processes
+            exercise = course.exercise(METRICS)
+            server = warm.checks(exercise) if killed else warm.students(exercise.framework)
+            process = server.process_id
             os.kill(process, 9)
             killed.append(process)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import linecache
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis
 import pytest
 from hypothesis import core
 
+from grader.checking import plugin
 from grader.checking.outcome import CheckOutcome
-from grader.checking.plugin import BUDGET_SPENT, MAX_MESSAGE_CHARACTERS, CheckPlugin
+from grader.checking.plugin import BUDGET_SPENT, MAX_MESSAGE_CHARACTERS, CheckJob
 from grader.checking.runner import CheckRun, run_checks
 from grader.sandbox import wire
 from grader.sandbox.proxy import Session, StudentCrashed, StudentRaised, StudentTimeout, reference_of
@@ -88,12 +89,26 @@ class InProcess:
         return wire.unpack(packed, self.session.from_handle)
 
 
+class Clock:
+    """The time as the plugin sees it: it stands still, and loading takes as long as a test says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(plugin, "time", SimpleNamespace(monotonic=lambda: self.now))
+
+    def advancing(self, load, seconds: float):
+        def slow_load(session: Session) -> list[str]:
+            self.now += seconds
+            return load(session)
+
+        return slow_load
+
+
 class Runner:
-    """Runs check files; keeps the plugin, and counts how often the submission was loaded and its process ended."""
+    """Runs check files, and counts how often the submission was loaded and its process ended."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.loads, self.ends, self.solution = folder, 0, 0, SOLUTION
-        self.plugin: CheckPlugin
 
     def __call__(self, checks: str, load=None, explain_end=None, **settings) -> CheckRun:
         path = self.folder / f"test_checks_{next(_numbers)}.py"  # pytest imports a name once for all
@@ -112,8 +127,8 @@ class Runner:
             self.ends += 1
             return explain_end(self.ends) if explain_end else ""
 
-        self.plugin = CheckPlugin(session=Session(), load=counted_load, explain_end=counted_end, **settings)
-        return run_checks(path, self.plugin)
+        job = CheckJob(session=Session(), load=counted_load, explain_end=counted_end, stop=counted_end, **settings)
+        return run_checks(path, job)
 
 
 @pytest.fixture
@@ -325,7 +340,8 @@ class TestProcessesThatEnd:
             explain_end=lambda count: "exit code 3" if count == 1 else "",
         )
         assert outcomes(result) == [outcome] * 3
-        assert {record.message for record in result.results} == {f"Loading the notebook: {error} (exit code 3)."}
+        reason = " (exit code 3)" if outcome is CRASHED else ""
+        assert {record.message for record in result.results} == {f"Loading the notebook: {error}{reason}."}
         assert run.loads == 1
         assert result.remarks == ()
 
@@ -349,28 +365,30 @@ class TestWhatIsRun:
         assert result.results[2].message == "Not run: an earlier check has already decided."
         assert result.results[2].title == "test_c"
 
-    def test_the_time_for_the_whole_notebook(self, run):
+    def test_the_time_for_the_whole_notebook(self, run, monkeypatch):
+        clock = Clock(monkeypatch)
         checks = (
-            "import time\n@points(1)\ndef test_a(student):\n    time.sleep(0.3)\n"
+            "@points(1)\ndef test_a(student):\n    assert_equal(student.double(1), 2)\n"
             "@points(2)\n@visible\ndef test_b(student):\n"
             "    'Comes too late.'\n    raise AssertionError('was run')\n"
             "@points(2)\n@given(n=st.integers())\ndef test_c(student, n):\n    raise AssertionError('was run')\n"
         )
-        result = run(checks, total_seconds=0.2)
+        result = run(checks, total_seconds=60, load=clock.advancing(self.connect, 61))
         assert outcomes(result) == [PASSED, SKIPPED, SKIPPED]
         late = result.results[1]
         assert (late.message, late.title, late.points, late.max_points) == (BUDGET_SPENT, "Comes too late.", 0, 2)
         assert late.visible
         assert "test_b" not in result.traces
 
-    def test_the_time_counts_from_the_start_of_the_run(self, run):
-        def slow_load(session):
-            time.sleep(0.3)
-            session.transport = InProcess(session, SOLUTION)
-            return []
+    def test_time_that_is_just_enough(self, run, monkeypatch):
+        clock = Clock(monkeypatch)
+        checks = "def test_a(student):\n    student.double(1)\ndef test_b(student): pass\n"
+        assert outcomes(run(checks, total_seconds=60, load=clock.advancing(self.connect, 59))) == [PASSED, PASSED]
 
-        result = run("def test_a(student): pass\ndef test_b(student): pass\n", load=slow_load, total_seconds=0.2)
-        assert outcomes(result) == [PASSED, SKIPPED]
+    @staticmethod
+    def connect(session: Session) -> list[str]:
+        session.transport = InProcess(session, SOLUTION)
+        return []
 
 
 class TestHypothesis:

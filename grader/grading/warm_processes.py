@@ -1,0 +1,140 @@
+"""The warm processes of one engine: which there are, what each is forked from, and that dead ones are started anew.
+
+    first (NumPy) -- students: python, numpy, tensorflow
+        |        \\- checkers: numpy -- checks of one exercise, of another …
+      torch ------- students: torch, transformers
+               \\-- checkers: torch -- checks of one exercise, of another …
+
+A check file is imported once, into a process of its own, and forked from there for every submission.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from grader.course import Course, Exercise, Framework
+from grader.sandbox.fork_server import ForkServer, ForkServerError, Serves, Stage
+
+MAX_CHECK_FILES = 16  # kept in memory at once
+TORCH_FRAMEWORKS = (Framework.TORCH, Framework.TRANSFORMERS)
+_STUDENTS_MODULES = {
+    Framework.PYTHON: (),
+    Framework.NUMPY: (),  # the first process has it
+    Framework.TORCH: (),
+    Framework.TRANSFORMERS: ("transformers",),
+    Framework.TENSORFLOW: ("tensorflow", "keras"),
+}
+# Module, and what in an exercise tells that it is needed. The first optimizer imports torch._dynamo, for a second;
+# transformers imports a model when it is first asked for.
+_IMPORTED_LATE = (
+    ("torch._dynamo", "torch.optim"),
+    ("matplotlib.pyplot", "matplotlib"),
+    ("transformers.models.clip.modeling_clip", "CLIPModel"),
+)
+
+
+def checker_framework(framework: Framework) -> Framework:
+    """What the checks' own process needs: torch for torch's tensors, otherwise NumPy."""
+    return Framework.TORCH if framework in TORCH_FRAMEWORKS else Framework.NUMPY
+
+
+class WarmProcesses:
+    """Starts each server when it is first asked for. Thread-safe."""
+
+    def __init__(self, course: Course, exercises: Sequence[Exercise], directory: Path) -> None:
+        """`exercises` are those that will be run; `directory` takes logs and what libraries write on import."""
+        self._course, self._exercises, self._directory = course, tuple(exercises), directory
+        self._servers: dict[str, ForkServer] = {}
+        self._check_files: dict[str, tuple[str, int, int]] = {}  # server -> path, time and size of what it imported
+        self._lock = threading.RLock()
+        self._closed = False
+
+    def students(self, framework: Framework) -> ForkServer:
+        """Where processes for submissions are forked from. Raises ForkServerError."""
+        origin = self._torch if framework in TORCH_FRAMEWORKS else self._first
+        name = f"students-{framework.value}"
+        stage = Stage(name, Serves.STUDENTS, _STUDENTS_MODULES[framework], ("sandlock", *self._also(framework)))
+        return self._get(name, lambda: origin().branch(stage))
+
+    def checkers(self, framework: Framework) -> ForkServer:
+        """Where the processes that import check files are forked from. Raises ForkServerError."""
+        libraries = checker_framework(framework)
+        origin = self._torch if libraries is Framework.TORCH else self._first
+        stage = Stage(f"checkers-{libraries.value}", Serves.CHECKERS, ("grader.checking.runner",))
+        return self._get(stage.name, lambda: origin().branch(stage))
+
+    def checks(self, exercise: Exercise) -> ForkServer:
+        """Where processes that run the checks of an exercise are forked from. Raises ForkServerError."""
+        name = f"checks-{exercise.topic}-{exercise.slug}"
+        try:
+            status = exercise.checks_path.stat()
+        except OSError as error:
+            raise ForkServerError(f"the checks cannot be read: {error}") from None
+        version = (str(exercise.checks_path), status.st_mtime_ns, status.st_size)
+        stage = Stage(name, Serves.CHECKS, checks_path=exercise.checks_path)
+        with self._lock:
+            if self._check_files.get(name, version) != version:
+                self._end(name)
+            server = self._get(name, lambda: self.checkers(exercise.framework).branch(stage))
+            self._check_files.pop(name, None)
+            self._check_files[name] = version  # the last is the one used last
+            self._let_go_of_the_oldest()
+            return server
+
+    def process_ids(self) -> list[int]:
+        """Process numbers of those that are there, for measurement."""
+        with self._lock:
+            alive = [server for server in self._servers.values() if server.is_alive]
+            return [server.process_id for server in alive if server.process_id is not None]
+
+    def close(self) -> None:
+        """End them all."""
+        with self._lock:
+            self._closed = True
+            servers = list(self._servers.values())
+            self._servers.clear()
+        for server in reversed(servers):
+            server.close()
+
+    def _first(self) -> ForkServer:
+        return self._get("first", lambda: ForkServer.start(self._directory, self._course.root))
+
+    def _torch(self) -> ForkServer:
+        return self._get("torch", lambda: self._first().branch(Stage("torch", modules=("torch",))))
+
+    def _get(self, name: str, start: Callable[[], ForkServer]) -> ForkServer:
+        with self._lock:
+            if self._closed:
+                raise ForkServerError("the engine is closed")
+            server = self._servers.get(name)
+            if server is None or not server.is_alive:
+                if server is not None:
+                    server.close()
+                    del self._servers[name]
+                server = self._servers[name] = start()
+            return server
+
+    def _also(self, framework: Framework) -> tuple[str, ...]:
+        """What the exercises at hand import late, and so every submission would import anew."""
+        texts = [
+            path.read_text(encoding="utf-8")
+            for exercise in self._exercises
+            if exercise.framework is framework
+            for path in (exercise.reference_path, exercise.checks_path)
+            if path.is_file()
+        ]
+        return tuple(module for module, sign in _IMPORTED_LATE if any(sign in text for text in texts))
+
+    def _let_go_of_the_oldest(self) -> None:
+        for name in list(self._check_files)[:-MAX_CHECK_FILES]:
+            server = self._servers.get(name)
+            if server is None or not server.has_children:
+                self._end(name)
+
+    def _end(self, name: str) -> None:
+        self._check_files.pop(name, None)
+        server = self._servers.pop(name, None)
+        if server is not None:
+            server.close()
