@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 
 from rich.console import Console
 from rich.progress import Progress
@@ -35,10 +36,15 @@ def verify_and_show(ids: Sequence[str], *, seeds: int, with_mutants: bool, as_js
         auditor = Auditor(engine, executor, seeds)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("Verifying", total=len(exercises))
-            for exercise in exercises:
-                progress.update(task, description=exercise.id)
-                audits.append(auditor.audit(exercise, with_mutants))
-                progress.advance(task)
+            # Two at once, so that the processors are busy while one waits for the last of its jobs.
+            with ThreadPoolExecutor(2) as auditing:
+                try:
+                    for audit in auditing.map(partial(auditor.audit, with_mutants=with_mutants), exercises):
+                        audits.append(audit)
+                        progress.update(task, description=audit.exercise, advance=1)
+                except KeyboardInterrupt:
+                    executor.shutdown(wait=False, cancel_futures=True)  # the audits under way end with it
+                    raise
     problems = [f"{path}: not up to date; run `course build`" for path in stale]
     if as_json:
         print(
