@@ -16,6 +16,7 @@ from grader.notebooks.submission import read_submission
 
 MINIMUM_ALTERNATIVES = 2
 MINIMUM_WRONG_ANSWERS = 5
+NOT_REACHED = "not run: the time was used up by the seeds before it"
 
 
 @dataclass
@@ -62,11 +63,23 @@ class Auditor:
         seed: int,
         *,
         stop: bool = False,
-        only: frozenset[str] = frozenset(),
     ) -> Future[JobResult]:
         cells = (source,) if isinstance(source, str) else source
-        job = Job(exercise, cells, seed=seed, only=only, stop_at_first=stop)
-        return self.executor.submit(self.engine.run, job)
+        return self.executor.submit(self.engine.run, Job(exercise, cells, seed=seed, stop_at_first=stop))
+
+    def _submit_all_seeds(
+        self, exercise: Exercise, source: str, only: frozenset[str] = frozenset()
+    ) -> Future[list[JobResult]]:
+        """One job for all seeds; a list of as many results."""
+        seed, *more_seeds = self.seeds
+        job = Job(exercise, (source,), seed=seed, more_seeds=tuple(more_seeds), only=only)
+
+        def run() -> list[JobResult]:
+            first = self.engine.run(job)
+            results = [first, *first.more]
+            return results + [JobResult(problem=NOT_REACHED)] * (len(self.seeds) - len(results))
+
+        return self.executor.submit(run)
 
     def audit(self, exercise: Exercise, with_mutants: bool = True) -> ExerciseAudit:
         """Audit one exercise. Gaps are collected, never raised."""
@@ -141,9 +154,9 @@ class Auditor:
             except CatalogueError as error:
                 audit.gaps.append(str(error))
                 continue
-            jobs[entry.id] = [self._submit(exercise, source, seed) for seed in self.seeds]
-        for identifier, runs in jobs.items():
-            reasons = [f"alternative {identifier}: {why}" for run in runs for why in _full_marks(run.result())]
+            jobs[entry.id] = self._submit_all_seeds(exercise, source)
+        for identifier, job in jobs.items():
+            reasons = [f"alternative {identifier}: {why}" for result in job.result() for why in _full_marks(result)]
             audit.gaps += reasons[:1]
             audit.accepted += not reasons
 
@@ -151,7 +164,7 @@ class Auditor:
         self, exercise: Exercise, reference: str, catalogue: Catalogue, audit: ExerciseAudit
     ) -> None:
         audit.wrong_answers = len(catalogue.wrong_answers)
-        jobs: list[tuple[WrongAnswer, str, list[Future[JobResult]]]] = []
+        jobs: list[tuple[WrongAnswer, str, Future[list[JobResult]]]] = []
         for entry in catalogue.wrong_answers:
             try:
                 source = apply_change(entry, reference)
@@ -163,10 +176,10 @@ class Auditor:
             except SyntaxError as error:  # any check rejects what is no program
                 audit.gaps.append(f"wrong answer {entry.id} is no program: {error}")
                 continue
-            only = frozenset({entry.caught_by})
-            jobs.append((entry, source, [self._submit(exercise, source, seed, only=only) for seed in self.seeds]))
-        for entry, source, runs in jobs:
-            accepted = [seed for seed, run in zip(self.seeds, runs, strict=True) if not _rejects(entry, run.result())]
+            jobs.append((entry, source, self._submit_all_seeds(exercise, source, frozenset({entry.caught_by}))))
+        for entry, source, job in jobs:
+            results = zip(self.seeds, job.result(), strict=True)
+            accepted = [seed for seed, result in results if not _rejects(entry, result)]
             if not accepted:
                 audit.rejected += 1
                 continue

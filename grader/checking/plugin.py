@@ -62,10 +62,11 @@ class CheckPlugin:
     _cannot_load: StudentUnavailable | None = None
 
     def begin(self, job: CheckJob) -> None:
-        """Take a job; its seed decides from here on what hypothesis draws."""
+        """Take a job, the first or another one; its seed decides from here on what hypothesis draws."""
         from hypothesis import core
 
-        self.job = job
+        self.job, self.results, self.traces, self.remarks = job, [], {}, []
+        self._loaded, self._cannot_load = False, None
         core.global_force_seed = job.seed  # type: ignore[assignment]  # hypothesis declares the None it starts with
 
     @property
@@ -130,8 +131,9 @@ class CheckPlugin:
         if reason or error is not None:
             outcome, message = (CheckOutcome.SKIPPED, reason) if reason else self._judge(error)
             self._record(pyfuncitem, outcome, message, started, error)
-            pyfuncitem.obj = _nothing
+            check, pyfuncitem.obj = pyfuncitem.obj, _nothing
             yield
+            pyfuncitem.obj = check
             return None
         try:
             yield

@@ -120,9 +120,11 @@ def serve_checks(checks_path: Path, serve: Callable[[Callable[[socket.socket], N
 class RemoteLoader:
     """Gets student processes from the scheduling process and loads the submission into them."""
 
-    def __init__(self, channel: socket.socket, job: dict[str, Any]) -> None:
-        self._channel, self._job = channel, job
+    def __init__(self, channel: socket.socket, job: dict[str, Any], seed: int, student: socket.socket | None) -> None:
+        """`student` is the line to a process of the same submission that is free, if there is one."""
+        self._channel, self._job, self._seed = channel, job, seed
         self._deadline = time.monotonic() + job["total_seconds"]
+        self.student = student
 
     def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         wire.send_message(self._channel, wire.pack(message))
@@ -130,24 +132,36 @@ class RemoteLoader:
         return answer
 
     def load(self, session: Session) -> list[str]:
-        """Connect the session to a fresh process with the submission loaded. Raises StudentUnavailable."""
+        """Connect the session to a process with the submission freshly loaded. Raises StudentUnavailable."""
+        if self.student is not None:
+            try:
+                return self._load(session, self.student)
+            except StudentCrashed:
+                self.explain_end()
+        self.student = self._connect()
+        return self._load(session, self.student)
+
+    def _connect(self) -> socket.socket:
         answer = self._ask({"op": "spawn"})
         if "problem" in answer:
             raise StudentCrashed(answer["problem"])
         _, descriptors, _, _ = socket.recv_fds(self._channel, 1, 1)
-        channel = socket.socket(fileno=descriptors[0])
+        student = socket.socket(fileno=descriptors[0])
         try:
-            greeting = wire.unpack(wire.receive_message(channel, 30.0))
+            greeting = wire.unpack(wire.receive_message(student, 30.0))
         except (wire.ConnectionClosed, wire.WireError, TimeoutError) as error:
             raise StudentCrashed(f"its process did not start: {error}") from None
         if "refused" in greeting:
             raise StudentCrashed(f"its process could not be confined: {greeting['refused']}")
+        return student
+
+    def _load(self, session: Session, student: socket.socket) -> list[str]:
         load_seconds = max(1.0, min(self._job["load_seconds"], self._deadline - time.monotonic()))
-        transport = SocketTransport(channel, load_seconds, session.from_handle)
+        transport = SocketTransport(student, load_seconds, session.from_handle)
         session.transport = transport
         session.last_call = "Loading the notebook"
         remarks = session.ask(
-            {"op": "load", "cells": self._job["cells"], "forbidden": self._job["forbidden"], "seed": self._job["seed"]},
+            {"op": "load", "cells": self._job["cells"], "forbidden": self._job["forbidden"], "seed": self._seed},
             "Loading the notebook",
             "notebook",
         )
@@ -157,24 +171,43 @@ class RemoteLoader:
 
     def explain_end(self) -> str:
         """Say what ended the student's process, which has closed its line."""
+        self.student = None
         return str(self._ask({"op": "kill", "has_ended": True}).get("reason", ""))
 
     def stop(self) -> None:
         """Have the student's process ended for good."""
+        self.student = None
         self._ask({"op": "kill", "has_ended": False})
 
 
 def _run_job(channel: socket.socket, plugin: CheckPlugin, session: pytest.Session) -> None:
     """Serve one job in a forked checker: read it from the channel, run it, send the results, end."""
     job = wire.unpack(wire.receive_message(channel))
-    loader = RemoteLoader(channel, job)
+    seed, *more_seeds = job["seeds"]
+    run, student = _run_seed(channel, plugin, session, job, seed, None)
+    _send_finished(channel, job, run)
+    for seed in more_seeds:
+        run, student = _run_seed(channel, plugin, session, job, seed, student)
+        _send_finished(channel, job, run)
+
+
+def _run_seed(
+    channel: socket.socket,
+    plugin: CheckPlugin,
+    session: pytest.Session,
+    job: dict[str, Any],
+    seed: int,
+    student: socket.socket | None,
+) -> tuple[CheckRun, socket.socket | None]:
+    """Run the checks with one seed; the line to the submission's process is for the next, if it is still there."""
+    loader = RemoteLoader(channel, job, seed, student)
     plugin.begin(
         CheckJob(
             session=Session(),
             load=loader.load,
             explain_end=loader.explain_end,
             stop=loader.stop,
-            seed=job["seed"],
+            seed=seed,
             only=frozenset(job["only"]),
             total_seconds=job["total_seconds"],
             stop_at_first=job["stop_at_first"],
@@ -185,9 +218,12 @@ def _run_job(channel: socket.socket, plugin: CheckPlugin, session: pytest.Sessio
         plugin.pytest_runtestloop(session)
         for item, following in zip_longest(session.items, session.items[1:]):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        run = _outcome(plugin, "")
+        return _outcome(plugin, ""), loader.student
     except (StudentTimeout, StudentCrashed, KeyboardInterrupt, pytest.exit.Exception) as error:
-        run = CheckRun(tuple(plugin.results), {}, (), "", f"The checks stopped: {error}")
+        return CheckRun(tuple(plugin.results), {}, (), "", f"The checks stopped: {error}"), loader.student
+
+
+def _send_finished(channel: socket.socket, job: dict[str, Any], run: CheckRun) -> None:
     finished = {
         "op": "finished",
         "traces": run.traces if job["trace"] else {},

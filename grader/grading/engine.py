@@ -42,22 +42,30 @@ class Job:
     """Code to check: the cells of one submission to one exercise.
 
     `only` limits it to checks of those names; `stop_at_first` skips all after one that did not pass; `trace` brings
-    back what the submission returned.
+    back what the submission returned. With `more_seeds` everything is done again for each of them, with the code loaded
+    again into the same process: for code of our own, whose process need not be a fresh one.
     """
 
     exercise: Exercise
     cells: tuple[str, ...]
     seed: int = 0
+    more_seeds: tuple[int, ...] = ()
     only: frozenset[str] = frozenset()
     trace: bool = False
     stop_at_first: bool = False
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All of them, in the order of the results."""
+        return self.seed, *self.more_seeds
 
 
 @dataclass
 class JobResult:
     """What came back: checks in file order (all that were recorded before an end), and remarks.
 
-    `problem` is set when the grader itself failed; `out_of_time` when the job was stopped by its overall limit.
+    `problem` is set when the grader itself failed; `out_of_time` when the job was stopped by its overall limit. `more`
+    are the results of the further seeds.
     """
 
     checks: list[CheckRecord] = field(default_factory=list)
@@ -67,6 +75,7 @@ class JobResult:
     problem: str = ""
     out_of_time: bool = False
     seconds: float = 0.0
+    more: list[JobResult] = field(default_factory=list)
 
 
 class LocalEngine:
@@ -145,7 +154,7 @@ class LocalEngine:
             "directory": str(directory),
             "confine": self.confine,
             "memory_bytes": int(limits.memory_megabytes * 2**20),
-            "cpu_seconds": int(limits.total_seconds + limits.seconds + GRACE_SECONDS),
+            "cpu_seconds": int(len(job.seeds) * (limits.total_seconds + limits.seconds) + GRACE_SECONDS),
             "file_bytes": int(limits.disk_megabytes * 2**20),
             "output_bytes": int(limits.output_kilobytes * 1024),
             "allow_degraded": list(self.course.allow_degraded),
@@ -184,20 +193,15 @@ class _RunningJob:
 
     def run(self) -> JobResult:
         """Drive the job to its end."""
-        limits = self.job.exercise.limits
         self.engine.wait_until_warm(self.job.exercise.framework)
         checker = self.engine.fork_checker(self.job)
-        deadline = time.monotonic() + limits.total_seconds + 2 * limits.seconds + GRACE_SECONDS
+        results = []
         try:
             wire.send_message(checker.channel, wire.pack(self._description()))
-            while True:
-                if time.monotonic() > deadline:
-                    self.result.out_of_time = True
-                    break
-                readable, _, _ = select.select([checker.channel], [], [], POLL_SECONDS)
-                self._watch_disk()
-                if readable and self._answer(checker.channel, wire.unpack(wire.receive_message(checker.channel))):
-                    break
+            for _ in self.job.seeds:
+                self.result = JobResult()
+                results.append(self.result)
+                self._follow(checker.channel)
         except wire.ConnectionClosed:
             time.sleep(POLL_SECONDS)  # its warm process may be dying as well
             self.engine.require_origin(checker)
@@ -205,14 +209,26 @@ class _RunningJob:
         finally:
             self._end_student()
             self.engine.kill(checker)
-        return self.result
+        first, *first.more = results
+        return first
+
+    def _follow(self, channel: socket.socket) -> None:
+        """Do what the checker asks until it has finished with a seed, or the time is up."""
+        limits = self.job.exercise.limits
+        deadline = time.monotonic() + limits.total_seconds + 2 * limits.seconds + GRACE_SECONDS
+        while time.monotonic() < deadline:
+            readable, _, _ = select.select([channel], [], [], POLL_SECONDS)
+            self._watch_disk()
+            if readable and self._answer(channel, wire.unpack(wire.receive_message(channel))):
+                return
+        self.result.out_of_time = True
 
     def _description(self) -> dict[str, Any]:
         exercise = self.job.exercise
         return {
             "cells": list(self.job.cells),
             "forbidden": list(exercise.forbidden),
-            "seed": self.job.seed,
+            "seeds": list(self.job.seeds),
             "only": sorted(self.job.only),
             "trace": self.job.trace,
             "stop_at_first": self.job.stop_at_first,

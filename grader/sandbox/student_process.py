@@ -78,20 +78,28 @@ class Submission:
     """A loaded submission: its names, the objects it has handed out, and the requests it answers."""
 
     def __init__(self, output_bytes: int = 65536) -> None:
+        self._probes: dict[str, Callable[..., Any]] = {}
+        self._restrictions = ExitStack()
+        self.output = CappedOutput(output_bytes)
+        self._forget()
+
+    def _forget(self) -> None:
         self.module = types.ModuleType("__main__")
         self.names = self.module.__dict__
         self.names["display"] = lambda *values, **_: print(*values)
         self._objects: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}
-        self._probes: dict[str, Callable[..., Any]] = {}
-        self._restrictions = ExitStack()
         self._future_flags = 0
-        self.output = CappedOutput(output_bytes)
 
     # -- loading -------------------------------------------------------------------------------------------------
 
     def load(self, cells: list[str], forbidden_names: list[str], seed: int) -> list[str]:
-        """Run the code cells in order; a cell that fails is stepped over. Returns a remark for each that failed."""
+        """Run the code cells in order; a cell that fails is stepped over. Returns a remark for each that failed.
+
+        What was loaded before is forgotten.
+        """
+        self._restrictions.close()
+        self._forget()
         seed_everything(seed)  # first: it uses libraries that may be forbidden
         self._restrictions.enter_context(forbidden(forbidden_names))
         sys.modules["__main__"] = self.module

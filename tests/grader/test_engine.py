@@ -320,6 +320,25 @@ class TestWarmProcesses:
         assert "No module named 'no_such_module_anywhere'" in result.problem
 
 
+class TestSeveralSeeds:
+    SOURCE = "calls = []\n" + RIGHT.replace(
+        "return x\n", "calls.append(x)\n    return x if len(calls) == 1 else None\n"
+    )
+
+    def test_they_agree_with_one_at_a_time_and_start_afresh(self, engine, small):
+        wavering = self.SOURCE.replace("2 * x", "2 * x if x < 990 else x")
+        together = engine.run(Job(small, (wavering,), seed=5, more_seeds=(6, 7)))
+        alone = [engine.run(Job(small, (wavering,), seed=seed)) for seed in (5, 6, 7)]
+        assert [comparable(result) for result in (together, *together.more)] == [comparable(run) for run in alone]
+        assert all(outcomes(result)["other"] == "passed" for result in alone)
+
+    def test_after_an_end_the_next_seed_has_a_new_process(self, engine, small):
+        dying = RIGHT.replace("return x\n", "import os; os._exit(4)\n")
+        result = engine.run(Job(small, (dying,), more_seeds=(1,)))
+        expected = {"first": "passed", "many": "passed", "other": "crashed"}
+        assert [outcomes(run) for run in (result, *result.more)] == [expected, expected]
+
+
 def test_concurrent_runs_agree_with_one_at_a_time(engine, small):
     dying = "import os\n" + RIGHT.replace("return x\n", "os._exit(1)\n")
     sources = [RIGHT, RIGHT.replace("2 * x", "x"), dying, "def double(x): raise NotImplementedError"]
