@@ -94,7 +94,7 @@ from torch import Tensor
 # | `different_starts` | Weights of two networks trained from different random starts can usually be averaged well. |
 # | `random_words` | Replacing words of a caption at random can turn a matching image-text pair into a mismatch. |
 # | `robust_overfitting` | Adversarial training can overfit: robust test accuracy may fall while training goes on. |
-# | `likelihood_of_the_mean` | On any sample, averaged probabilities have at most the mean of the members' log losses. |
+# | `likelihood_of_the_mean` | On no sample is the log loss of averaged probabilities above its mean over members. |
 # | `soup_is_ensemble` | In a network with ReLU layers, a soup's logits equal the mean of its members' logits. |
 # | `chosen_score_is_fair` | On the data that chose its members, a greedy soup's accuracy has no upward bias. |
 
