@@ -23,12 +23,19 @@ from grader.grading.engine import Job, JobResult, LocalEngine
 
 DEFAULT_SEED = 0
 MAX_DIAGNOSES = 3
+INCOMPLETE = """What these wrong answers do could not be found out, so nothing was written for their exercises:
+  {unknown}
+`course verify` with such an exercise says why."""
 _FORMAT = 4
 
 
 def behaviours_path(exercise: Exercise) -> Path:
     """Where the behaviours for the default seed are kept."""
     return exercise.catalogue_path.with_suffix(".behaviours.json")
+
+
+class BehavioursIncomplete(RuntimeError):
+    """What some wrong answers do could not be found out, so nothing was kept for their exercises."""
 
 
 def behaviours_version(exercise: Exercise, seed: int = DEFAULT_SEED) -> str:
@@ -91,7 +98,7 @@ class BehaviourBuild:
 def build_behaviours(course: Course, exercises: Sequence[Exercise], check: bool = False) -> BehaviourBuild:
     """Bring the kept behaviours up to date; with `check`, only say which are not.
 
-    Raises CatalogueError, OSError, ConfinementUnavailable.
+    Raises CatalogueError, OSError, ConfinementUnavailable; BehavioursIncomplete after all that could be written is.
     """
     outdated: list[tuple[Exercise, Path]] = []
     unchanged: list[tuple[Exercise, Path]] = []
@@ -104,9 +111,15 @@ def build_behaviours(course: Course, exercises: Sequence[Exercise], check: bool 
         return BehaviourBuild((), kept, tuple(path for _, path in outdated))
     with LocalEngine(course) as engine:
         engine.warm(*dict.fromkeys(exercise.framework for exercise, _ in outdated))
+        unknown: list[str] = []
         for exercise, path in outdated:
             found = find_behaviours(engine, exercise, DEFAULT_SEED)
-            write_behaviours(path, behaviours_version(exercise), found)
+            ids = [entry.id for entry in load_catalogue(exercise.catalogue_path).wrong_answers]
+            unknown += [f"{exercise.id}: {id}" for id in ids if id not in found]
+            if len(found) == len(ids):
+                write_behaviours(path, behaviours_version(exercise), found)
+    if unknown:
+        raise BehavioursIncomplete(INCOMPLETE.format(unknown="\n  ".join(unknown)))
     return BehaviourBuild(tuple(path for _, path in outdated), kept, ())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from grader.behaviours import (
+    BehavioursIncomplete,
     behaviours_path,
     behaviours_version,
     build_behaviours,
@@ -18,6 +19,7 @@ from grader.behaviours import (
 from grader.catalogue import load_catalogue
 from grader.course import Exercise, load_course
 from grader.diagnosis import Behaviour
+from grader.sandbox.confinement import missing_protections
 
 COURSE = load_course(Path(__file__).resolve().parents[2])
 
@@ -63,3 +65,17 @@ def test_a_changed_check_makes_the_file_stale(tmp_path: Path) -> None:
     exercise.checks_path.write_text(exercise.checks_path.read_text() + "\n# changed\n")
     assert build_behaviours(COURSE, [exercise], check=True).stale == (behaviours_path(exercise),)
     assert json.loads(behaviours_path(exercise).read_text())["version"] != behaviours_version(exercise)
+
+
+@pytest.mark.skipif(bool(missing_protections(COURSE.allow_degraded)), reason="this machine cannot confine")
+def test_what_cannot_be_found_out_is_an_error_and_writes_nothing(tmp_path: Path) -> None:
+    original = COURSE.exercise("metrics/classification")
+    exercise = replace(original, root=tmp_path)
+    for path in (original.checks_path, original.catalogue_path, original.reference_path):
+        copy = tmp_path / path.relative_to(original.root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    exercise.checks_path.write_text("import no_such_module_anywhere\n")
+    with pytest.raises(BehavioursIncomplete, match="metrics/classification: "):
+        build_behaviours(COURSE, [exercise])
+    assert not behaviours_path(exercise).exists()
