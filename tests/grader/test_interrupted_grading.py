@@ -111,7 +111,9 @@ def run_until_two_results(command: list[str], tmp_path: Path) -> tuple[subproces
         assert wait_for(lambda: lines_in(journal) >= 2 or running.poll() is not None, 60)
         assert running.poll() is None, running.communicate()
         warm = warm_processes(running.pid)
-        assert len(left_over(warm)) > 4, "beside the warm processes, a student's and its checks are running just now"
+        # Beside the four warm processes, a student's and the one of its checks are running.
+        assert wait_for(lambda: len(left_over(warm)) > 4 or running.poll() is not None, 10)
+        assert running.poll() is None, running.communicate()
         return running, warm
     except BaseException:
         running.kill()
