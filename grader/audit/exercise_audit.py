@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from grader.checking.outcome import CheckOutcome
 from grader.course import Exercise
 from grader.grading.engine import Job, JobResult, LocalEngine
 from grader.notebooks.checks_index import read_checks_index
+from grader.notebooks.parsing import parse
 from grader.notebooks.submission import read_submission
 
 MINIMUM_ALTERNATIVES = 2
@@ -172,7 +172,7 @@ class Auditor:
                 audit.gaps.append(str(error))
                 continue
             try:
-                ast.parse(source)
+                parse(source)
             except SyntaxError as error:  # any check rejects what is no program
                 audit.gaps.append(f"wrong answer {entry.id} is no program: {error}")
                 continue

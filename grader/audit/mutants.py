@@ -7,6 +7,8 @@ import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from grader.notebooks.parsing import parse
+
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
 
@@ -116,7 +118,7 @@ def mutants(source: str) -> list[Mutant]:
     Text constants, annotations' insides and error messages stay as they are: changing them changes no behaviour that a
     check may look at.
     """
-    tree = ast.parse(source)
+    tree = parse(source)
     lines = solution_lines(source)
     text = source.splitlines()
     quiet: set[int] = set()

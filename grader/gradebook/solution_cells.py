@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grader.gradebook.errors import GradebookError
+from grader.notebooks.parsing import parse
 
 if TYPE_CHECKING:
     from grader.course import Exercise
@@ -115,7 +116,7 @@ def check_name(source: str) -> str | None:
     if CHECK_FUNCTION not in source:
         return None
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except SyntaxError:
         return None
     for node in ast.walk(tree):

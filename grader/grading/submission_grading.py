@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 
 from grader.behaviours import Diagnostician
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
@@ -17,6 +15,7 @@ from grader.grading.collect import CollectedSubmission
 from grader.grading.engine import Job, JobResult, LocalEngine
 from grader.notebooks.checks_index import IndexedCheck, read_checks_index
 from grader.notebooks.names import defined_names
+from grader.notebooks.parsing import parse
 from grader.notebooks.submission import (
     CellSyntaxError,
     Stub,
@@ -30,8 +29,6 @@ from grader.notebooks.submission import (
 UNTOUCHED = "The code is as it was handed out."
 OUT_OF_TIME = "The whole time for this notebook was used up; checks that did not run earn nothing."
 _NOT_RUN = "Not run: {why}"
-# Python 3.11 raises SystemError when two threads parse at the same time (cpython issue 106905).
-_PARSING = Lock()
 
 
 @dataclass(frozen=True)
@@ -120,8 +117,7 @@ def _not_run(exercise: Exercise, result: JobResult, message: str) -> tuple[Check
 
 @lru_cache
 def _checks_index(path: Path, _version: str) -> tuple[IndexedCheck, ...]:
-    with _PARSING:
-        return read_checks_index(path)
+    return read_checks_index(path)
 
 
 def _cells_by_number(submission: Submission) -> tuple[str, ...]:
@@ -152,8 +148,7 @@ def _decisive_syntax_error(submission: Submission, stub: Stub | None) -> CellSyn
     """The syntax error for which something is missing that the stub defines; one in a scratch cell costs nothing."""
     if stub is None:
         return next(iter(submission.syntax_errors), None)
-    with _PARSING:
-        wanted = set().union(*(defined_names(ast.parse(cell)) for cell in stub.code_cells))
+    wanted = set().union(*(defined_names(parse(cell)) for cell in stub.code_cells))
     missing = wanted - submission.defined_names
     if not missing:
         return None

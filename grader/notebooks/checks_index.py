@@ -6,6 +6,8 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.notebooks.parsing import parse
+
 
 class ChecksIndexError(ValueError):
     """A checks file is missing, does not parse, or has a test that breaks the rules; the message says where."""
@@ -34,7 +36,7 @@ def read_checks_index(path: Path) -> tuple[IndexedCheck, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ChecksIndexError(f"{path}: cannot be read: {error}") from error
     try:
-        tree = ast.parse(source, filename=str(path))
+        tree = parse(source, str(path))
     except SyntaxError as error:
         raise ChecksIndexError(f"{path}:{error.lineno}: does not parse: {error.msg}") from error
     checks = tuple(_indexed(path, node) for node in tree.body if _is_test(node))

@@ -7,6 +7,8 @@ import re
 import warnings
 from collections.abc import Iterator
 
+from grader.notebooks.parsing import parse
+
 _BODY_IS_PYTHON = frozenset({"time", "capture", "prun"})  # cell magics that run their body in the notebook's namespace
 MAX_LINE = 20_000
 _LINE_MAGIC = re.compile(r"\s*(?:%{1,2}[A-Za-z_?]|!|\?)")
@@ -75,7 +77,7 @@ def _parse(source: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as an invalid escape sequence: the student's own affair
-            return ast.parse(source)
+            return parse(source)
     except SyntaxError as error:
         line = error.lineno or 0
         raise UnparsableError(line, error.msg or "invalid syntax", _line(source, line)) from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbgrader import preprocessors as steps
 from traitlets import Dict, Unicode
 
+from grader.notebooks.parsing import parse
 from grader.notebooks.roles import ANSWER_PLACEHOLDER, Role
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _claims(source: str) -> list[str]:
     """Ids of the claims: the keywords of `claims.update(…)`."""
     return [
         keyword.arg
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parse(source))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "update"
         for keyword in node.keywords
         if keyword.arg

@@ -125,7 +125,8 @@ def assert_journal_is_whole(journal: Path) -> int:
     assert data.endswith(b"\n")
     records = list(read_journal(journal))
     assert len(records) == data.count(b"\n") >= 2
-    assert all((record.status, record.points) == (SubmissionStatus.GRADED, 10.0) for record in records)
+    unfair = [record for record in records if (record.status, record.points) != (SubmissionStatus.GRADED, 10.0)]
+    assert [getattr(record, "message", record) for record in unfair] == []
     return len(records)
 
 
@@ -135,7 +136,8 @@ def assert_next_run_goes_on(command: list[str], tmp_path: Path, graded: int) -> 
     assert running.returncode == 0, err
     answer = json.loads(out)
     assert answer["reused"] == graded, "nothing that was in the journal is graded again"
-    assert [record["points"] for record in answer["records"]] == [10.0] * STUDENTS
+    unfair = [record for record in answer["records"] if record["points"] != 10.0]
+    assert [getattr(record, "message", record) for record in unfair] == []
     assert lines_in(tmp_path / "results" / JOURNAL_NAME) == STUDENTS
     assert (tmp_path / "results" / "report.html").exists()
     assert not list((tmp_path / "results").rglob("*.part")) + list((tmp_path / "results").rglob("*.tmp"))
