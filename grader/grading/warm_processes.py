@@ -32,6 +32,7 @@ _IMPORTED_LATE = (
     ("torch._dynamo", "torch.optim"),
     ("matplotlib.pyplot", "matplotlib"),
     ("transformers.models.clip.modeling_clip", "CLIPModel"),
+    ("transformers.models.bert.modeling_bert", "BertForSequenceClassification"),
 )
 
 
