@@ -33,7 +33,7 @@ grade: $(VENV)/.stamp-instructor
 test: check-style
 	$(BIN)/course build --check
 	$(BIN)/course verify
-	$(BIN)/python -m pytest --timeout=900
+	$(BIN)/python -m pytest --timeout=1800
 
 check-style: $(VENV)/.stamp-dev
 	$(BIN)/ruff format --check .

@@ -26,13 +26,14 @@ _STUDENTS_MODULES = {
     Framework.TRANSFORMERS: ("transformers",),
     Framework.TENSORFLOW: ("tensorflow", "keras"),
 }
-# Module, and what in an exercise tells that it is needed. The first optimizer imports torch._dynamo, for a second;
-# transformers imports a model when it is first asked for.
+# Module, what in an exercise tells that it is needed, and where: a NumPy lesson that names torch.optim must not bring
+# torch into its students' processes. The first optimizer imports torch._dynamo, for a second; transformers imports a
+# model when it is first asked for.
 _IMPORTED_LATE = (
-    ("torch._dynamo", "torch.optim"),
-    ("matplotlib.pyplot", "matplotlib"),
-    ("transformers.models.clip.modeling_clip", "CLIPModel"),
-    ("transformers.models.bert.modeling_bert", "BertForSequenceClassification"),
+    ("torch._dynamo", "torch.optim", TORCH_FRAMEWORKS),
+    ("matplotlib.pyplot", "matplotlib", tuple(Framework)),
+    ("transformers.models.clip.modeling_clip", "CLIPModel", (Framework.TRANSFORMERS,)),
+    ("transformers.models.bert.modeling_bert", "BertForSequenceClassification", (Framework.TRANSFORMERS,)),
 )
 
 
@@ -126,7 +127,11 @@ class WarmProcesses:
             for path in (exercise.reference_path, exercise.checks_path)
             if path.is_file()
         ]
-        return tuple(module for module, sign in _IMPORTED_LATE if any(sign in text for text in texts))
+        return tuple(
+            module
+            for module, sign, frameworks in _IMPORTED_LATE
+            if framework in frameworks and any(sign in text for text in texts)
+        )
 
     def _let_go_of_the_oldest(self) -> None:
         for name in list(self._check_files)[:-MAX_CHECK_FILES]:

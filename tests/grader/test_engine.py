@@ -350,6 +350,14 @@ def test_concurrent_runs_agree_with_one_at_a_time(engine, small):
     assert len({str(result) for result in alone}) == 4
 
 
+def test_a_lesson_that_names_another_library_does_not_load_it():
+    optimizers = COURSE.exercise("optimisation/optimizers")
+    assert "torch.optim" in optimizers.reference_path.read_text(encoding="utf-8")
+    with LocalEngine(COURSE) as engine:
+        assert engine.warm_processes._also(Framework.NUMPY) in ((), ("matplotlib.pyplot",))
+        assert "torch._dynamo" in engine.warm_processes._also(Framework.TORCH)
+
+
 def test_a_checkers_libraries():
     assert checker_framework(Framework.TORCH) == checker_framework(Framework.TRANSFORMERS) == Framework.TORCH
     for framework in (Framework.PYTHON, Framework.NUMPY, Framework.TENSORFLOW):
