@@ -183,10 +183,8 @@ class RemoteLoader:
 def _run_job(channel: socket.socket, plugin: CheckPlugin, session: pytest.Session) -> None:
     """Serve one job in a forked checker: read it from the channel, run it, send the results, end."""
     job = wire.unpack(wire.receive_message(channel))
-    seed, *more_seeds = job["seeds"]
-    run, student = _run_seed(channel, plugin, session, job, seed, None)
-    _send_finished(channel, job, run)
-    for seed in more_seeds:
+    student = None
+    for seed in job["seeds"]:
         run, student = _run_seed(channel, plugin, session, job, seed, student)
         _send_finished(channel, job, run)
 

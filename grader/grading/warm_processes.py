@@ -57,8 +57,12 @@ class WarmProcesses:
         """Where processes for submissions are forked from. Raises ForkServerError."""
         origin = self._torch if framework in TORCH_FRAMEWORKS else self._first
         name = f"students-{framework.value}"
-        stage = Stage(name, Serves.STUDENTS, _STUDENTS_MODULES[framework], ("sandlock", *self._also(framework)))
-        return self._get(name, lambda: origin().branch(stage))
+
+        def start() -> ForkServer:  # reads what the exercises say, which would be too much for every job
+            modules, also = _STUDENTS_MODULES[framework], ("sandlock", *self._also(framework))
+            return origin().branch(Stage(name, Serves.STUDENTS, modules, also))
+
+        return self._get(name, start)
 
     def checkers(self, framework: Framework) -> ForkServer:
         """Where the processes that import check files are forked from. Raises ForkServerError."""

@@ -150,7 +150,7 @@ class ForkServer:
             "log": str(server._error_log),
         }
         try:
-            self._send({"op": "branch", "stage": description}, theirs)
+            self._send({"op": "branch", "stage": description}, theirs=theirs)
         except BaseException:
             ours.close()
             raise
@@ -226,7 +226,7 @@ class ForkServer:
     # -- the control socket --------------------------------------------------------------------------------------
 
     def _send(
-        self, message: dict[str, Any], theirs: socket.socket | None = None, ours: socket.socket | None = None
+        self, message: dict[str, Any], ours: socket.socket | None = None, theirs: socket.socket | None = None
     ) -> int:
         """Send a request, with one end of a socket pair where it takes one; returns the request's number."""
         with self._lock:
@@ -248,7 +248,7 @@ class ForkServer:
     def _request(
         self, message: dict[str, Any], ours: socket.socket | None = None, theirs: socket.socket | None = None
     ) -> Any:
-        number = self._send(message, theirs, ours)
+        number = self._send(message, ours, theirs)
         deadline = time.monotonic() + FORK_TIMEOUT_SECONDS
         with self._answered:
             while number not in self._answers:

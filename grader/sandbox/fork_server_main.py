@@ -220,7 +220,7 @@ def _no_child(job: dict[str, Any], channel: socket.socket) -> None:
 
 
 def main() -> None:
-    """Entry point: `python -m grader.sandbox.fork_server_main DESCRIPTOR`. What it serves at first is a stage too."""
+    """Entry point, `python -m grader.sandbox.fork_server_main DESCRIPTOR`: the server that all others branch from."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     # No `_die_with_parent` here: to the kernel the parent is the thread that started this process, and that thread may
