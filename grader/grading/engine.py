@@ -195,10 +195,11 @@ class _RunningJob:
         """Drive the job to its end."""
         self.engine.wait_until_warm(self.job.exercise.framework)
         checker = self.engine.fork_checker(self.job)
-        results = []
+        results = [self.result]
         try:
             wire.send_message(checker.channel, wire.pack(self._description()))
-            for _ in self.job.seeds:
+            self._follow(checker.channel)
+            while len(results) < len(self.job.seeds) and not self.result.out_of_time:
                 self.result = JobResult()
                 results.append(self.result)
                 self._follow(checker.channel)

@@ -338,6 +338,13 @@ class TestSeveralSeeds:
         expected = {"first": "passed", "many": "passed", "other": "crashed"}
         assert [outcomes(run) for run in (result, *result.more)] == [expected, expected]
 
+    def test_after_the_last_moment_no_seed_is_begun(self, engine, small, monkeypatch):
+        monkeypatch.setattr(engine_module, "GRACE_SECONDS", 1 - small.limits.total_seconds - 2 * small.limits.seconds)
+        started = time.monotonic()
+        result = engine.run(Job(small, ("import time\ntime.sleep(3.5)", RIGHT), more_seeds=(1, 2)))
+        assert result.out_of_time and result.more == []
+        assert time.monotonic() - started < 3.5
+
 
 def test_concurrent_runs_agree_with_one_at_a_time(engine, small):
     dying = "import os\n" + RIGHT.replace("return x\n", "os._exit(1)\n")
