@@ -33,7 +33,7 @@ grade: $(VENV)/.stamp-instructor
 test: check-style
 	$(BIN)/course build --check
 	$(BIN)/course verify
-	$(BIN)/python -m pytest --timeout=1800
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --timeout=1800
 
 check-style: $(VENV)/.stamp-dev
 	$(BIN)/ruff format --check .
@@ -67,7 +67,7 @@ $(VENV)/.stamp-python:
 
 $(VENV)/.stamp-instructor: $(VENV)/.stamp-python pyproject.toml constraints.txt
 	@echo "Installing the course for instructors into $(VENV); the first time this takes some minutes."
-	@$(PIP) $(PIP_FLAGS) -e '.[tensorflow,transformers,instructor]' || $(PIP_FAILED)
+	@$(PIP) $(PIP_FLAGS) -e '.[tensorflow,transformers,service,instructor]' || $(PIP_FAILED)
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-python pyproject.toml constraints.txt

@@ -48,6 +48,7 @@ class Framework(Enum):
     TORCH = "torch"
     TENSORFLOW = "tensorflow"
     TRANSFORMERS = "transformers"
+    FASTAPI = "fastapi"
 
 
 class CourseError(ValueError):

@@ -9,10 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from grader.course import Exercise
+from grader.libraries import FRAMEWORK_LIBRARIES
 
-_LIBRARIES = {"torch": ("torch",), "tensorflow": ("tensorflow", "keras"), "transformers": ("torch", "transformers")}
+if TYPE_CHECKING:
+    from grader.course import Exercise, Framework
 
 
 def checks_hash(path: Path) -> str:
@@ -27,15 +27,15 @@ def rules_hash(exercise: Exercise) -> str:
     return hashlib.sha256(exercise.checks_path.read_bytes() + b"\0" + catalogue + repr(rules).encode()).hexdigest()
 
 
-def environment_versions(framework: str, confinement: str) -> dict[str, str]:
+def environment_versions(framework: Framework, confinement: str) -> dict[str, str]:
     """Versions that a result depends on."""
     return dict(_environment_versions(framework, confinement))
 
 
 @lru_cache
-def _environment_versions(framework: str, confinement: str) -> dict[str, str]:
+def _environment_versions(framework: Framework, confinement: str) -> dict[str, str]:
     versions = {"python": platform.python_version(), "platform": platform.system(), "confinement": confinement}
-    for name in ("numpy", "hypothesis", *_LIBRARIES.get(framework, ())):
+    for name in dict.fromkeys(("numpy", "hypothesis", *FRAMEWORK_LIBRARIES[framework])):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -42,7 +42,7 @@ MARKS = {
 def check_and_show(target: str | None, *, watch: bool, as_json: bool, seed: int) -> int:
     """Check one's own notebooks and show the result. Returns the exit status: 0 when every check passes.
 
-    Raises CourseError for a target that is neither an exercise nor a notebook.
+    Raises CourseError for a target that is neither an exercise nor a notebook, LibraryMissing.
     """
     course = load_course()
     targets = list(_targets(course, target))

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.course import Course, CourseError, load_course
+from grader.libraries import how_to_install
 from grader.sandbox.confinement import MAY_DEGRADE, Protection, available_protections, landlock_abi
 
 
@@ -55,15 +56,16 @@ _PROTECTIONS = {
     Protection.LIMITS: ("memory, processor time, file size and open files are bounded", "needs Linux"),
 }
 _LIBRARIES = (
-    ("numpy", "", True),
-    ("torch", "", True),
-    ("hypothesis", "", True),
-    ("sandlock", "", True),
-    ("tensorflow", "tensorflow", False),
-    ("nbgrader", "instructor", False),
-    ("jupytext", "instructor", False),
-    ("transformers", "transformers", False),
-    ("ray", "ray", False),
+    ("numpy", True),
+    ("torch", True),
+    ("hypothesis", True),
+    ("sandlock", True),
+    ("tensorflow", False),
+    ("nbgrader", False),
+    ("jupytext", False),
+    ("transformers", False),
+    ("fastapi", False),
+    ("ray", False),
 )
 ALLOW = 'name it under [sandbox] allow_degraded in course.toml to grade without it, for example ["{name}"]'
 MIN_FREE_GIGABYTES = 1
@@ -99,15 +101,14 @@ def examine(course: Course | None, problem: str = "") -> list[Finding]:
     return findings
 
 
-def _library(name: str, extra: str, needed: bool) -> Finding:
+def _library(name: str, needed: bool) -> Finding:
     if importlib.util.find_spec(name) is not None:
         try:
             return Finding(name, Verdict.GOOD, metadata.version(name))
         except metadata.PackageNotFoundError:
             return Finding(name, Verdict.GOOD, "installed")
-    target = f'".[{extra}]"' if extra else "."
     verdict = Verdict.MISSING if needed else Verdict.OPTIONAL
-    return Finding(name, verdict, "", f"python -m pip install -e {target} -c constraints.txt")
+    return Finding(name, verdict, "", how_to_install(name))
 
 
 def _protections(allow_degraded: tuple[str, ...]) -> list[Finding]:

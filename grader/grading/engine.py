@@ -22,6 +22,7 @@ from typing import Any
 from grader.checking.record import CheckRecord
 from grader.course import Course, Exercise, Framework
 from grader.grading.warm_processes import WarmProcesses
+from grader.libraries import require_libraries
 from grader.sandbox import scratch, wire
 from grader.sandbox.confinement import missing_protections
 from grader.sandbox.fork_server import Child, ForkServer, ForkServerError
@@ -110,8 +111,9 @@ class LocalEngine:
         return "landlock+seccomp" if self.confine else "none"
 
     def warm(self, *frameworks: Framework) -> None:
-        """Start the warm processes for these frameworks without waiting for them."""
+        """Start the warm processes for these frameworks without waiting for them. Raises LibraryMissing."""
         for framework in frameworks:
+            require_libraries(framework)
             self.warm_processes.students(framework)
             self.warm_processes.checkers(framework)
 

@@ -49,7 +49,7 @@ class Grader:
             checks_hash=rules_hash(exercise),
             submission_hash=submission_hash,
             seed=self.seed,
-            environment=environment_versions(exercise.framework.value, self.engine.confinement),
+            environment=environment_versions(exercise.framework, self.engine.confinement),
             max_points=exercise.points,
             source=str(collected.path) if collected.path is not None else collected.source,
         )

@@ -1,6 +1,6 @@
 """The warm processes of one engine: which there are, what each is forked from, and that dead ones are started anew.
 
-    first (NumPy) -- students: python, numpy, tensorflow
+    first (NumPy) -- students: python, numpy, tensorflow, fastapi
         |        \\- checkers: numpy -- checks of one exercise, of another …
       torch ------- students: torch, transformers
                \\-- checkers: torch -- checks of one exercise, of another …
@@ -15,17 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from grader.course import Course, Exercise, Framework
+from grader.libraries import FRAMEWORK_LIBRARIES
 from grader.sandbox.fork_server import ForkServer, ForkServerError, Serves, Stage
 
 MAX_CHECK_FILES = 16  # kept in memory at once
 TORCH_FRAMEWORKS = (Framework.TORCH, Framework.TRANSFORMERS)
-_STUDENTS_MODULES = {
-    Framework.PYTHON: (),
-    Framework.NUMPY: (),  # the first process has it
-    Framework.TORCH: (),
-    Framework.TRANSFORMERS: ("transformers",),
-    Framework.TENSORFLOW: ("tensorflow", "keras"),
-}
 # Module, what in an exercise tells that it is needed, and where: a NumPy lesson that names torch.optim must not bring
 # torch into its students' processes. The first optimizer imports torch._dynamo, for a second; transformers imports a
 # model when it is first asked for.
@@ -59,7 +53,7 @@ class WarmProcesses:
         name = f"students-{framework.value}"
 
         def start() -> ForkServer:  # reads what the exercises say, which would be too much for every job
-            modules, also = _STUDENTS_MODULES[framework], ("sandlock", *self._also(framework))
+            modules, also = FRAMEWORK_LIBRARIES[framework], ("sandlock", *self._also(framework))
             return origin().branch(Stage(name, Serves.STUDENTS, modules, also))
 
         return self._get(name, start)

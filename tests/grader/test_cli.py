@@ -227,7 +227,13 @@ class TestErrors:
         assert explain(CatalogueError("a: ids used twice")) == "a: ids used twice"
 
     @pytest.mark.parametrize(
-        ("module", "target"), [("nbgrader.api", '".[instructor]"'), ("keras", '".[tensorflow]"'), ("torch", " . ")]
+        ("module", "target"),
+        [
+            ("nbgrader.api", '".[instructor]"'),
+            ("keras", '".[tensorflow]"'),
+            ("fastapi", '".[service]"'),
+            ("torch", " . "),
+        ],
     )
     def test_a_missing_library_is_named_with_the_command_that_installs_it(self, module, target):
         message = explain(ModuleNotFoundError("…", name=module))

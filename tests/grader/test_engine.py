@@ -16,7 +16,6 @@ import pytest
 from grader.checking.outcome import CheckOutcome
 from grader.course import Exercise, Framework, Kind, Limits, load_course
 from grader.grading import engine as engine_module
-from grader.grading import warm_processes
 from grader.grading.engine import (
     ConfinementUnavailable,
     Job,
@@ -25,6 +24,7 @@ from grader.grading.engine import (
     describe_status,
 )
 from grader.grading.warm_processes import checker_framework
+from grader.libraries import FRAMEWORK_LIBRARIES, LibraryMissing
 from grader.sandbox.confinement import Protection, missing_protections
 
 COURSE = load_course()
@@ -314,10 +314,15 @@ class TestWarmProcesses:
         assert eventually(lambda: processes_of(servers) == set())
 
     def test_one_that_cannot_start_is_a_problem_and_no_exception(self, engine, small, monkeypatch):
-        monkeypatch.setitem(warm_processes._STUDENTS_MODULES, Framework.PYTHON, ("no_such_module_anywhere",))
+        monkeypatch.setitem(FRAMEWORK_LIBRARIES, Framework.PYTHON, ("no_such_module_anywhere",))
         result = engine.run(Job(replace(small, framework=Framework.PYTHON), (RIGHT,)))
         assert "the warm process 'students-python' is gone" in result.problem
         assert "No module named 'no_such_module_anywhere'" in result.problem
+
+    def test_a_library_that_is_not_installed_is_named_before_anything_runs(self, engine, monkeypatch):
+        monkeypatch.setitem(FRAMEWORK_LIBRARIES, Framework.FASTAPI, ("no_such_module_anywhere",))
+        with pytest.raises(LibraryMissing, match="no_such_module_anywhere is not installed; run: python"):
+            engine.warm(Framework.FASTAPI)
 
 
 class TestSeveralSeeds:
