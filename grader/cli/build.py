@@ -20,7 +20,7 @@ def run(
         bool, typer.Option("--check", help="Write nothing; exit with 1 when a notebook is not up to date.")
     ] = False,
 ) -> None:
-    """Build the notebooks in solutions/ and exercises/ from the lessons in reference/.
+    """Build the notebooks in solutions/ and exercises/ from the lessons in reference/, and the course map in README.md.
 
     The same lesson always gives the same bytes, so that only what really changed is written. Also finds out, where
     checks or catalogue changed, what every catalogued mistake does under the checks, which diagnosis compares with.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grader.notebooks.course_map import with_map
 from grader.notebooks.solution import BuildError, solution_notebook
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class IncompleteBuildError(BuildError):
 
 
 def build_course(course: Course, exercises: Sequence[Exercise] | None = None, check: bool = False) -> BuildReport:
-    """Build the notebooks of some exercises, or of all.
+    """Build the notebooks of some exercises, or of all and with them the map of the course in README.md.
 
     Files that are up to date are not touched; orphans are reported, never deleted. With `check` nothing is written.
     Raises IncompleteBuildError, after all the others are built, when an exercise breaks the authoring contract.
@@ -63,13 +64,9 @@ def build_course(course: Course, exercises: Sequence[Exercise] | None = None, ch
     unchanged: list[Path] = []
     stale: list[StaleFile] = []
     problems: list[str] = []
-    for exercise in course.exercises if exercises is None else exercises:
-        try:
-            built = render(exercise)
-        except BuildError as error:
-            problems.append(str(error))
-            continue
-        for path, content in built.items():
+
+    def settle(contents: Mapping[Path, bytes]) -> None:
+        for path, content in contents.items():
             reason = _compare(path, content)
             if reason is None:
                 unchanged.append(path)
@@ -78,7 +75,14 @@ def build_course(course: Course, exercises: Sequence[Exercise] | None = None, ch
             else:
                 _write(path, content)
                 written.append(path)
+
+    for exercise in course.exercises if exercises is None else exercises:
+        try:
+            settle(render(exercise))
+        except BuildError as error:
+            problems.append(str(error))
     if exercises is None:
+        settle(_readme(course))
         stale.extend(StaleFile(path, Staleness.ORPHANED) for path in _orphans(course))
     report = BuildReport(tuple(written), tuple(unchanged), tuple(stale))
     if problems:
@@ -100,6 +104,16 @@ def render(exercise: Exercise) -> dict[Path, bytes]:
     except (RuntimeError, ValueError) as error:  # what nbgrader's steps raise for a notebook they refuse
         raise BuildError(f"{exercise.reference_path}: nbgrader refuses the notebook: {error}") from error
     return {exercise.solution_path: _serialised(solution), exercise.stub_path: _serialised(stub)}
+
+
+def _readme(course: Course) -> dict[Path, bytes]:
+    """README.md with its map of the course, where the course has one."""
+    path = course.root / "README.md"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    return {path: with_map(text, course).encode()}
 
 
 def _serialised(notebook: NotebookNode) -> bytes:

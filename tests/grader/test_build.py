@@ -9,6 +9,7 @@ import pytest
 
 from grader.course import Course, load_course
 from grader.notebooks.build import BuildError, StaleFile, Staleness, build_course
+from grader.notebooks.course_map import BEGIN, END
 
 MANIFEST = """
 schema = 1
@@ -266,6 +267,21 @@ def test_building_again_changes_nothing(course: Course) -> None:
         assert data["metadata"]["kernelspec"]["name"] == "python3"
         assert len({cell["id"] for cell in data["cells"]}) == len(data["cells"])
     assert sorted(path.name for path in exercise.stub_path.parent.iterdir()) == ["doubling.ipynb"]
+
+
+def test_the_map_in_the_readme_is_written_between_its_marks(course: Course) -> None:
+    readme = course.root / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert StaleFile(readme, Staleness.OUTDATED) in build_course(course, check=True).stale
+    assert readme in build_course(course).written
+    text = readme.read_text()
+    assert text.startswith(f"before\n{BEGIN}\n\n1 notebooks, 0.4 h of work. 1 of them")
+    assert text.endswith(f"{END}\nafter\n")
+    assert "| Numbers | 1 | 0.4 h |  |" in text and "old" not in text
+    assert "| [Doubling](exercises/numbers/doubling.ipynb) | question | python | 3 | 25 |  |" in text
+    assert readme in build_course(course).unchanged
+    readme.write_text("a course without a map\n")
+    assert build_course(course).stale == () and readme.read_text() == "a course without a map\n"
 
 
 def test_check_lists_what_is_missing_outdated_or_orphaned_and_writes_nothing(course: Course) -> None:
