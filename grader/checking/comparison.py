@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -162,15 +163,20 @@ def assert_equal(actual: Any, expected: Any, *, what: str = "result", cause: str
             parts = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} too many"] * bool(extra)
             raise Mismatch(f"The {what} {' and '.join(parts)}.", cause=cause)
         for key, item in expected.items():
-            assert_equal(actual[key], item, what=f"{what}[{key!r}]", cause=cause)
+            assert_equal(actual[key], item, what=_part(what, f"value of {key!r} in", f"[{key!r}]"), cause=cause)
         return
     if isinstance(expected, list | tuple):
         if not isinstance(actual, list | tuple):
             raise Mismatch(f"The {what} should be a sequence; it is {describe_value(actual)}.", cause=cause)
         if len(actual) != len(expected):
-            raise Mismatch(f"The {what} has {_items(len(actual))}; it should have {len(expected)}.", cause=cause)
+            difference = _difference_of_names(actual, expected)
+            raise Mismatch(
+                f"The {what} has {_items(len(actual))}; it should have {len(expected)}{difference}.", cause=cause
+            )
         for index, item in enumerate(expected):
-            assert_equal(actual[index], item, what=f"{what}[{index}]", cause=cause)
+            assert_equal(
+                actual[index], item, what=_part(what, f"item with index {index} of", f"[{index}]"), cause=cause
+            )
         return
     if isinstance(expected, np.ndarray | np.generic) and expected.dtype.kind in "US":
         if not isinstance(actual, str | bytes | np.ndarray | np.generic):
@@ -228,6 +234,24 @@ def raises(*classes: type[BaseException] | str, what: str = "this call") -> Iter
         caught.error = error
     else:
         raise Mismatch(f"{what} should raise {wanted}; it returned without an error.", wanted, "no error")
+
+
+def _part(what: str, words: str, brackets: str) -> str:
+    """The name of a part: `result[0]` of a single word, but "item with index 0 of the shapes of b"."""
+    return f"{words} the {what}" if " " in what else f"{what}{brackets}"
+
+
+def _difference_of_names(actual: Sequence[Any], expected: Sequence[Any]) -> str:
+    """Which names are too many and which are missing, where both are lists of names."""
+    if not all(isinstance(name, str) for name in (*actual, *expected)):
+        return ""
+    found, wanted = Counter(actual), Counter(expected)
+    parts = [
+        f"{words}: {', '.join(map(repr, sorted(names.elements())))}"
+        for words, names in (("too many", found - wanted), ("missing", wanted - found))
+        if names
+    ]
+    return f" ({'; '.join(parts)})"
 
 
 def _items(count: int) -> str:

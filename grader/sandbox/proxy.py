@@ -152,6 +152,8 @@ def describe_value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         opening, closing = ("[", "]") if isinstance(value, list) else ("(", ")")
         inner = ", ".join(describe_value(item) for item in value[:6])
+        if len(value) == 1 and isinstance(value, tuple):
+            inner += ","
         return f"{opening}{inner}{', …' if len(value) > 6 else ''}{closing}"
     if isinstance(value, dict):
         inner = ", ".join(f"{describe_value(key)}: {describe_value(item)}" for key, item in list(value.items())[:6])
@@ -330,10 +332,10 @@ class Student:
     def _run(self, probe: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any], once: bool) -> Any:
         source = textwrap.dedent(inspect.getsource(probe))
         message = {"op": "run", "source": source, "name": probe.__name__, "args": list(arguments), "kwargs": keywords}
-        title = probe.__name__.strip("_").replace("_", " ")
-        called = describe_call(f"[{title}]", arguments, keywords)
+        name = probe.__name__.strip("_")
+        called = describe_call(f"the check's {name}", arguments, keywords)
         try:
-            return self._session.ask(message, called, title, traced=True, once=once)
+            return self._session.ask(message, called, name.replace("_", " "), traced=True, once=once)
         except StudentRaised as error:
             if error.class_name == "AttributeError" and error.message.startswith("the submission defines no `"):
                 raise MissingName(self._missing(error.message.split("`")[1])) from None

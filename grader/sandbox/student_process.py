@@ -188,10 +188,9 @@ def seed_everything(seed: int) -> None:
 def describe_error(error: BaseException) -> dict[str, Any]:
     """An exception as plain data: class names, message, and the lines of the submission that led to it."""
     frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename.startswith(("<cell", "<probe"))]
     lines = [
-        f"{frame.filename.strip('<>')}, line {frame.lineno}: {frame.line}"
-        for frame in frames
-        if frame.filename.startswith(("<cell", "<probe"))
+        _describe_frame(frame) for before, frame in zip([None, *own], own, strict=False) if not _inside(frame, before)
     ]
     try:
         message = str(error)[:4000]
@@ -203,6 +202,17 @@ def describe_error(error: BaseException) -> dict[str, Any]:
         "message": message,
         "lines": lines[-MAX_TRACEBACK_LINES:],
     }
+
+
+def _inside(frame: traceback.FrameSummary, before: traceback.FrameSummary | None) -> bool:
+    """Whether it is a comprehension on the line of the frame before, which has told that line already."""
+    same_line = before is not None and (before.filename, before.lineno) == (frame.filename, frame.lineno)
+    return same_line and frame.name.endswith("comp>")
+
+
+def _describe_frame(frame: traceback.FrameSummary) -> str:
+    named = "" if frame.name.startswith("<") or frame.filename.startswith("<probe") else f", in {frame.name}"
+    return f"{frame.filename.strip('<>')}, line {frame.lineno}{named}: {frame.line}"
 
 
 def serve(channel: socket.socket, output_bytes: int = 65536) -> None:

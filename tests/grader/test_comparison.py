@@ -252,6 +252,7 @@ class TestEqual:
             ("ab", ["a", "b"], "The result should be a sequence; it is 'ab'."),
             ([1, 2], [1, 2, 3], "The result has 2 items; it should have 3."),
             ([1, [2, 4]], [1, [2, 3]], "The result[1][1] is 4; it should be 3."),
+            (["a", "a", "c"], ["a", "b"], "it should have 2 (too many: 'a', 'c'; missing: 'b')."),
             ([("k", 1)], {"k": 1}, "The result should be a dict; it is [('k', 1)]."),
             ({"a": 1, "z": 0}, {"a": 1, "b": 2, "c": 3}, "The result lacks b, c and has z too many."),
             (
@@ -262,7 +263,7 @@ class TestEqual:
             (np.array([1, 2]), np.array([1, 3]), "at index 1: it is 2, expected 3."),
             (np.array([2**53 + 1, 0]), np.array([2**53, 0]), "1 of 2 values differ; the largest difference is 1."),
             (np.array(["a", "c"]), np.array(["a", "b"]), "The result[1] is 'c'; it should be 'b'."),
-            (np.array(["a"]), np.array(["a", "b"]), "The result has 1 item; it should have 2."),
+            (np.array(["a"]), np.array(["a", "b"]), "The result has 1 item; it should have 2 (missing: 'b')."),
             (5, np.array(["a"]), "The result should be an array of text; it is 5."),
             (np.array([1.0 + 1e-12]), np.array([1.0]), "differs from what is expected at index 0"),
         ],
@@ -270,6 +271,10 @@ class TestEqual:
     )
     def test_says_what_is_wrong_and_where(self, actual, expected, said):
         assert said in str(mismatch(assert_equal, actual, expected))
+
+    def test_a_part_of_what_has_several_words_is_told_in_words(self):
+        error = mismatch(assert_equal, [{"a": 1}], [{"a": 2}], what="list of shapes")
+        assert str(error) == "The value of 'a' in the item with index 0 of the list of shapes is 1; it should be 2."
 
     def test_names_the_value_and_the_cause(self):
         error = mismatch(assert_equal, {"a": 1}, {"a": 2}, what="history", cause="counted twice")

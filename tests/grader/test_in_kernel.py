@@ -172,7 +172,7 @@ def test_what_is_right_passes(check, name):
         ("test_doubles", "dubble = double; del double", "The notebook defines no `double`. It does define `dubble`"),
         ("test_doubles_everything", "def double(x): return 2 * min(x, 7)", "Smallest example found: n=8"),
         ("test_doubles", "def double(x): return 2**50_000", "double(1) raised WireError: an integer of 50001 bits"),
-        ("test_probe", "def double(x): return x", "Called: [twice](1)\nThe result is 1; it should be 4."),
+        ("test_probe", "def double(x): return x", "Called: the check's twice(1)\nThe result is 1; it should be 4."),
         ("test_layer", "class Layer: pass", "Layer() takes no arguments"),
     ],
 )

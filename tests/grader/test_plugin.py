@@ -212,7 +212,7 @@ class TestFailures:
                 "assert_equal(student.double([1, 2]), [2, 4])",
                 "Called: double([1, 2])\nThe result has 4 items; it should have 2.",
             ),
-            ("student.refuse(3)", "refuse(3) raised ValueError: no 3\n    cell 1, line 6: raise ValueError"),
+            ("student.refuse(3)", "refuse(3) raised ValueError: no 3\n    cell 1, line 6, in refuse: raise ValueError"),
             ("student.stub(3)", "stub(3) is not written yet (it raises NotImplementedError)."),
             ("student.dubble(3)", "The notebook defines no `dubble`. It does define `double`: was it renamed?"),
             (

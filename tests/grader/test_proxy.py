@@ -161,7 +161,10 @@ class TestErrors:
         error = caught.value
         assert (error.class_name, error.class_names[:2]) == ("ValueError", ("ValueError", "Exception"))
         assert error.message == "math domain error"
-        assert error.lines == ("cell 1, line 33: return inner(x)", "cell 1, line 36: return math.sqrt(x)")
+        assert error.lines == (
+            "cell 1, line 33, in outer: return inner(x)",
+            "cell 1, line 36, in inner: return math.sqrt(x)",
+        )
         assert str(error).splitlines() == [
             "outer(-1) raised ValueError: math domain error",
             *map("    ".__add__, error.lines),
@@ -174,7 +177,7 @@ class TestErrors:
 
         with pytest.raises(StudentRaised) as caught:
             student.run(take_a_root, -4)
-        assert str(caught.value).startswith("[take a root](-4) raised ValueError")
+        assert str(caught.value).startswith("the check's take_a_root(-4) raised ValueError")
         assert caught.value.lines[0] == "probe take_a_root, line 2: return student.outer(x)"
 
     def test_the_stub(self, student):
@@ -220,7 +223,7 @@ class TestHandles:
             return isinstance(candidate, student.Layer), others["again"][0] is candidate
 
         assert student.run(is_the_layer, layer, {"again": [layer]}) == (True, True)
-        assert session.last_call == "[is the layer](<Layer>, {'again': [<Layer>]})"
+        assert session.last_call == "the check's is_the_layer(<Layer>, {'again': [<Layer>]})"
 
     def test_a_probe_that_runs_once_is_asked_once_for_the_same_arguments(self, student, session):
         def count(student, step):
@@ -293,7 +296,7 @@ class TestDescriptions:
             (np.zeros((2, 3), "f4"), "float32 (2, 3)"),
             (TensorFlowTensor(np.zeros(2), "bfloat16"), "TensorFlow bfloat16 (2,)"),
             ([1, [2, 3]], "[1, [2, 3]]"),
-            ((1,), "(1)"),
+            ((1,), "(1,)"),
             (list(range(9)), "[0, 1, 2, 3, 4, 5, …]"),
             ({"a": np.zeros(2)}, "{'a': float64 (2,)}"),
             ({("k" * 50, 1): 2}, "{('" + "k" * 36 + "…, 1): 2}"),

@@ -225,7 +225,7 @@ class TestDescribeError:
         with pytest.raises(RecursionError) as caught:
             submission.names["sink"](0)
         described = describe_error(caught.value)
-        assert described["lines"] == ["cell 1, line 2: return sink(n + 1)"] * MAX_TRACEBACK_LINES
+        assert described["lines"] == ["cell 1, line 2, in sink: return sink(n + 1)"] * MAX_TRACEBACK_LINES
         long = self.described(type("E" * 1000, (ValueError,), {})("x" * 100_000))
         assert (len(long["class"]), len(long["bases"][0]), len(long["message"])) == (200, 200, 4000)
 
@@ -233,7 +233,13 @@ class TestDescribeError:
         submission.load(["import json", "def parse(text):\n    return json.loads(text)"], [], 0)
         with pytest.raises(ValueError) as caught:
             submission.names["parse"]("{")
-        assert describe_error(caught.value)["lines"] == ["cell 2, line 2: return json.loads(text)"]
+        assert describe_error(caught.value)["lines"] == ["cell 2, line 2, in parse: return json.loads(text)"]
+
+    def test_a_comprehension_is_no_line_of_its_own(self, submission):
+        submission.load(["def halves(xs):\n    return [1 / x for x in xs]"], [], 0)
+        with pytest.raises(ZeroDivisionError) as caught:
+            submission.names["halves"]([0])
+        assert describe_error(caught.value)["lines"] == ["cell 1, line 2, in halves: return [1 / x for x in xs]"]
 
 
 @pytest.fixture
