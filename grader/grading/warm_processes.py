@@ -53,8 +53,8 @@ class WarmProcesses:
         name = f"students-{framework.value}"
 
         def start() -> ForkServer:  # reads what the exercises say, which would be too much for every job
-            modules, also = FRAMEWORK_LIBRARIES[framework], ("sandlock", *self._also(framework))
-            return origin().branch(Stage(name, Serves.STUDENTS, modules, also))
+            also = ("sandlock", *self._also((framework,), lambda one: (one.reference_path, one.checks_path)))
+            return origin().branch(Stage(name, Serves.STUDENTS, FRAMEWORK_LIBRARIES[framework], also))
 
         return self._get(name, start)
 
@@ -62,8 +62,14 @@ class WarmProcesses:
         """Where the processes that import check files are forked from. Raises ForkServerError."""
         libraries = checker_framework(framework)
         origin = self._torch if libraries is Framework.TORCH else self._first
-        stage = Stage(f"checkers-{libraries.value}", Serves.CHECKERS, ("grader.checking.runner",))
-        return self._get(stage.name, lambda: origin().branch(stage))
+        name = f"checkers-{libraries.value}"
+
+        def start() -> ForkServer:
+            frameworks = TORCH_FRAMEWORKS if libraries is Framework.TORCH else ()
+            also = self._also(frameworks, lambda one: (one.checks_path,))
+            return origin().branch(Stage(name, Serves.CHECKERS, ("grader.checking.runner",), also))
+
+        return self._get(name, start)
 
     def checks(self, exercise: Exercise) -> ForkServer:
         """Where processes that run the checks of an exercise are forked from. Raises ForkServerError."""
@@ -116,19 +122,19 @@ class WarmProcesses:
                 server = self._servers[name] = start()
             return server
 
-    def _also(self, framework: Framework) -> tuple[str, ...]:
-        """What the exercises at hand import late, and so every submission would import anew."""
+    def _also(self, frameworks: Sequence[Framework], paths: Callable[[Exercise], Sequence[Path]]) -> tuple[str, ...]:
+        """What these files of the exercises at hand import late, and so every process would import anew."""
         texts = [
             path.read_text(encoding="utf-8")
             for exercise in self._exercises
-            if exercise.framework is framework
-            for path in (exercise.reference_path, exercise.checks_path)
+            if exercise.framework in frameworks
+            for path in paths(exercise)
             if path.is_file()
         ]
         return tuple(
             module
-            for module, sign, frameworks in _IMPORTED_LATE
-            if framework in frameworks and any(sign in text for text in texts)
+            for module, sign, wanted_by in _IMPORTED_LATE
+            if set(frameworks) & set(wanted_by) and any(sign in text for text in texts)
         )
 
     def _let_go_of_the_oldest(self) -> None:

@@ -366,8 +366,10 @@ def test_a_lesson_that_names_another_library_does_not_load_it():
     optimizers = COURSE.exercise("optimisation/optimizers")
     assert "torch.optim" in optimizers.reference_path.read_text(encoding="utf-8")
     with LocalEngine(COURSE) as engine:
-        assert engine.warm_processes._also(Framework.NUMPY) in ((), ("matplotlib.pyplot",))
-        assert "torch._dynamo" in engine.warm_processes._also(Framework.TORCH)
+        also = engine.warm_processes._also
+        assert also((Framework.NUMPY,), lambda one: (one.reference_path,)) in ((), ("matplotlib.pyplot",))
+        assert "torch._dynamo" in also((Framework.TORCH,), lambda one: (one.checks_path,))
+        assert also((), lambda one: (one.checks_path,)) == ()
 
 
 def test_a_checkers_libraries():
