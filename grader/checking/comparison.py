@@ -163,7 +163,7 @@ def assert_equal(actual: Any, expected: Any, *, what: str = "result", cause: str
             parts = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} too many"] * bool(extra)
             raise Mismatch(f"The {what} {' and '.join(parts)}.", cause=cause)
         for key, item in expected.items():
-            assert_equal(actual[key], item, what=_part(what, f"value of {key!r} in", f"[{key!r}]"), cause=cause)
+            assert_equal(actual[key], item, what=_part(what, key), cause=cause)
         return
     if isinstance(expected, list | tuple):
         if not isinstance(actual, list | tuple):
@@ -174,9 +174,7 @@ def assert_equal(actual: Any, expected: Any, *, what: str = "result", cause: str
                 f"The {what} has {_items(len(actual))}; it should have {len(expected)}{difference}.", cause=cause
             )
         for index, item in enumerate(expected):
-            assert_equal(
-                actual[index], item, what=_part(what, f"item with index {index} of", f"[{index}]"), cause=cause
-            )
+            assert_equal(actual[index], item, what=_part(what, index), cause=cause)
         return
     if isinstance(expected, np.ndarray | np.generic) and expected.dtype.kind in "US":
         if not isinstance(actual, str | bytes | np.ndarray | np.generic):
@@ -236,9 +234,14 @@ def raises(*classes: type[BaseException] | str, what: str = "this call") -> Iter
         raise Mismatch(f"{what} should raise {wanted}; it returned without an error.", wanted, "no error")
 
 
-def _part(what: str, words: str, brackets: str) -> str:
-    """The name of a part: `result[0]` of a single word, but "item with index 0 of the shapes of b"."""
-    return f"{words} the {what}" if " " in what else f"{what}{brackets}"
+def _part(what: str, key: object) -> str:
+    """The name of a part: `result[0]` of a single word, "item [0] of the shapes of b" of several."""
+    if " " not in what:
+        return f"{what}[{key!r}]"
+    within, separator, whole = what.partition("] of the ")
+    if separator and within.startswith("item ["):
+        return f"{within}][{key!r}] of the {whole}"
+    return f"item [{key!r}] of the {what}"
 
 
 def _difference_of_names(actual: Sequence[Any], expected: Sequence[Any]) -> str:

@@ -274,7 +274,7 @@ class TestEqual:
 
     def test_a_part_of_what_has_several_words_is_told_in_words(self):
         error = mismatch(assert_equal, [{"a": 1}], [{"a": 2}], what="list of shapes")
-        assert str(error) == "The value of 'a' in the item with index 0 of the list of shapes is 1; it should be 2."
+        assert str(error) == "The item [0]['a'] of the list of shapes is 1; it should be 2."
 
     def test_names_the_value_and_the_cause(self):
         error = mismatch(assert_equal, {"a": 1}, {"a": 2}, what="history", cause="counted twice")
