@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ METADATA: dict[str, Any] = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+_COMMENT_WIDTH = 90  # fits a narrow browser window without scrolling
 _GRADE_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -123,8 +125,9 @@ class _Builder:
         if not _GRADE_ID.fullmatch(check.name) or len(check.name) > MAX_GRADE_ID:
             raise BuildError(f"{where}: {check.name} is no id for nbgrader: at most {MAX_GRADE_ID} letters a-z, 0-9, _")
         points = "1 point" if check.points == 1 else f"{check.points:g} points"
+        headline = f"# Hidden check, {points}: {check.title}"
         lines = [
-            f"# Hidden check, {points}: {check.title}",
+            *textwrap.wrap(headline, _COMMENT_WIDTH, subsequent_indent="# ", break_long_words=False),
             BEGIN_HIDDEN_TESTS,
             "from grader.checking.in_kernel import run_check",
             f'run_check("{self._exercise.id}", "{check.name}", globals())',

@@ -107,7 +107,7 @@ def test_claims(student):
 
 @points(0.5)
 def test_a_name_that_is_quite_a_bit_longer_than_the_sixty_four_letters_of_a_cell_id(student):
-    """Long."""
+    """A title that is quite a bit longer than what is shown of a line in a narrow browser window."""
 '''
 
 SECRETS = ("secret", "run_check", "BEGIN SOLUTION", "HIDDEN TESTS")
@@ -181,6 +181,11 @@ def test_a_hidden_check_shows_its_points_and_title_and_runs_by_name(course: Cour
         "### END HIDDEN TESTS",
     ]
     assert source(by_id(stub)["test_negative"]) == "# Hidden check, 2 points: A negative number is doubled."
+    long_title = source(stub["cells"][-3])
+    assert [line.partition(" ")[2] for line in long_title.splitlines()] == [
+        "Hidden check, 0.5 points: A title that is quite a bit longer than what is shown of a",
+        "line in a narrow browser window.",
+    ]
 
 
 def test_cells_are_those_of_the_reference_without_our_tags(course: Course) -> None:
