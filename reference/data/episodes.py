@@ -137,29 +137,32 @@ claims.update(
 # **One idea:** in an episode everything is drawn apart: novel classes from base classes, query samples from support
 # samples. All indices below are positions in `labels`.
 #
-# In all three functions `labels` is a list or an array `(samples,)` of integers of any type. They need not start at 0
-# or be consecutive, and may be negative.
+# `labels` is a list or an array `(samples,)` of integers of any type. They need not start at 0 or be consecutive; they
+# may be negative, and as large as an `int64` can be: product numbers, for instance.
 #
 # ### `sample_episode(labels, n_way, k_shot, n_query, rng) -> dict`
 #
 # Draws `n_way` different classes, and of **each** of them `k_shot` support samples and `n_query` query samples, all
-# different. Only classes with at least `k_shot + n_query` samples take part. Keys of the dictionary:
+# different. Only classes with at least `k_shot + n_query` samples take part. The values of the dictionary are NumPy
+# arrays of integers:
 #
-# | key | array of integers | content |
+# | key | shape | content |
 # |---|---|---|
 # | `support_idx` | `(n_way * k_shot,)` | positions of the support samples |
 # | `support_y` | `(n_way * k_shot,)` | their labels in the episode, from 0 to `n_way - 1` |
 # | `query_idx` | `(n_way * n_query,)` | positions of the query samples |
 # | `query_y` | `(n_way * n_query,)` | their labels in the episode |
-# | `classes` | `(n_way,)` | the original label of each episode label: `classes[support_y]` is `labels[support_idx]` |
+# | `classes` | `(n_way,)` | the original label of each episode label |
+#
+# So `classes[support_y]` equals `np.asarray(labels)[support_idx]`, and likewise for the query.
 #
 # Every set of `n_way` eligible classes is equally likely, no matter how many samples they have. Within a class every
 # choice of support and query is equally likely, drawn independently of the other classes.
 #
 # ### `split_classes(labels, n_novel, rng) -> (base, novel)`
 #
-# Two arrays of integers: `novel` holds `n_novel` of the classes that occur in `labels`, `base` all others, each class
-# once. Every set of `n_novel` classes is equally likely, no matter how many samples they have.
+# Two NumPy arrays of integers: `novel` holds `n_novel` of the classes that occur in `labels`, `base` all others, each
+# class once. Every set of `n_novel` classes is equally likely, no matter how many samples they have.
 #
 # ### `mean_ci95(accuracies) -> (mean, half_width)`
 #
@@ -177,7 +180,8 @@ claims.update(
 # - **Your choice:** the order of `classes`, of the samples within support and query (as long as the labels stand in the
 #   same order as the positions), of `base` and `novel`; the integer types; what happens with labels and sizes that are
 #   not integers.
-# - Leave the arguments unchanged. **Not allowed:** `sklearn`. Loops over classes are fine.
+# - Leave the arguments unchanged. **Not allowed:** `sklearn`, whose stratified splits would do the drawing for you.
+#   Loops over classes are fine.
 #
 # ### A worked example
 #
@@ -298,15 +302,15 @@ def mean_ci95(accuracies: ArrayLike) -> tuple[float, float]:
 
 
 # %% tags=["visible-checks", "active-ipynb"]
-# labels = [30, 10, 20, 10, 30, 30, 20, 10, 30, 10, 20, 50]
-# episode = sample_episode(labels, n_way=2, k_shot=2, n_query=1, rng=np.random.default_rng(0))
+# labels = [30, 10, 20, 10, 30, 30, 10, 30, 10, 10, 50, 30]
+# episode = sample_episode(labels, n_way=2, k_shot=2, n_query=3, rng=np.random.default_rng(0))
 # support, query, classes = episode["support_idx"], episode["query_idx"], episode["classes"]
-# assert support.shape == (4,) and query.shape == (2,) and classes.shape == (2,), episode
-# assert len({*support.tolist(), *query.tolist()}) == 6, "a sample was taken twice"
+# assert support.shape == (4,) and query.shape == (6,) and classes.shape == (2,), episode
+# assert len({*support.tolist(), *query.tolist()}) == 10, "a sample was taken twice"
 # assert [labels[i] for i in support] == [classes[y] for y in episode["support_y"]], episode
 # assert [labels[i] for i in query] == [classes[y] for y in episode["query_y"]], episode
 # assert sorted(episode["support_y"].tolist()) == [0, 0, 1, 1], episode
-# assert 50 not in classes, "class 50 has a single sample, three are needed"
+# assert sorted(classes.tolist()) == [10, 30], f"{classes}: 20 and 50 have a single sample, five are needed"
 #
 # base, novel = split_classes(labels, n_novel=1, rng=np.random.default_rng(0))
 # assert sorted([*base.tolist(), *novel.tolist()]) == [10, 20, 30, 50] and len(novel) == 1, (base, novel)

@@ -45,7 +45,7 @@ from torch import Tensor, nn
 # embeddings' gradients, gather features across devices or use a sigmoid loss.
 #
 # I clip by the global norm, over all parameters together and once, after the last micro-batch and after the loss scale
-# has been divided out. Under float16 the loss is scaled, because small gradients underflow; bfloat16 has the exponents
+# has been divided out. Under float16 the loss is scaled, because small gradients underflow; bfloat16 has the range
 # of float32 and usually needs no scaling. A step with non-finite gradients is skipped. I stop on a validation metric
 # and keep the best checkpoint, not when some training target is reached.
 #
@@ -94,7 +94,7 @@ from torch import Tensor, nn
 # | `batch_norm_differs` | In training mode, batch normalisation uses the statistics of each micro-batch by itself. |
 # | `clip_each` | Clipping the gradient of each micro-batch and adding up is the same as clipping their sum. |
 # | `autocast_halves_adam` | Running the forward pass under `torch.autocast` halves the memory of Adam's averages. |
-# | `scaling_for_fp16` | Small gradients can become 0 in float16 and survive in bfloat16, which has more exponents. |
+# | `scaling_for_fp16` | Scaling the loss saves small gradients from becoming 0 in float16; bfloat16 seldom needs it. |
 
 # %% tags=["claims"]
 claims = dict.fromkeys(
@@ -127,7 +127,7 @@ claims.update(
     # Autocast chooses the dtype of operations. Parameters, gradients and Adam's two averages stay in float32.
     autocast_halves_adam=False,
     # 1e-8 is 0 in float16. Multiplying the loss first, and dividing the gradients later, keeps it (Micikevicius et al.,
-    # 2018); bfloat16 reaches as far down as float32, with fewer digits.
+    # 2018); bfloat16 has as many bits for the exponent as float32 and reaches as far down, with fewer digits.
     scaling_for_fp16=True,
 )
 ### END SOLUTION
@@ -147,7 +147,7 @@ claims.update(
 # | `micro_batches` | list or tuple of pairs of tensors `(inputs, targets)`, examples along the first dimension |
 # | `loss_fn` | `loss_fn(output, targets)` is a tensor without dimensions: a **mean**, over the examples of this pair |
 # | `optimizer` | a `torch.optim` optimiser of all trainable parameters, and perhaps of frozen ones too |
-# | `max_grad_norm` | longest gradient allowed, or `None` for no limit |
+# | `max_grad_norm` | longest gradient allowed, or `None` for no limit; `math.inf` is allowed and no limit either |
 # | `ignore_index` | `None`, or an `int`: then the mean of `loss_fn` is over **valid** targets, those other than this |
 #
 # The call makes **one** step, the step of the mean loss over everything: over all examples, or with `ignore_index` over
@@ -166,19 +166,20 @@ claims.update(
 #
 # Rules:
 #
-# - Nothing from before counts. At the start the `.grad` of every parameter of the model, frozen ones included, becomes
-#   `None`: with zeros in its place, an optimiser with weight decay would move a parameter that has no part in the loss.
-#   A frozen parameter (`requires_grad=False`) is not changed.
+# - No gradient from before counts. At the start the `.grad` of every parameter of the model, frozen ones included,
+#   becomes `None`: with zeros in its place, an optimiser with weight decay would move a parameter that has no part in
+#   the loss. A frozen parameter (`requires_grad=False`) is not changed.
 # - The model is called once for each micro-batch, and the backward pass of one comes before the forward pass of the
 #   next: only then is one of them in memory at a time. (One without a valid target may be left out or not.)
 # - If the gradient of everything is longer than `max_grad_norm`, all of it is scaled to that length, once.
 # - If `grad_norm` is NaN or infinite, `optimizer.step()` is not called, and afterwards each `.grad` is `None` or zero.
 #   `loss` is then whatever came out. Otherwise `optimizer.step()` is called once, and the gradients it used stay in
-#   `.grad`.
+#   `.grad`. The loss plays no part in this decision: an infinite loss can have a finite gradient, and the other way
+#   round.
 # - Which modules are in training mode stays as it is.
-# - `ValueError`, before the model is called and before anything is changed: no micro-batch at all; one without
-#   examples; `ignore_index` is given and no target is valid; `max_grad_norm` is zero, negative or NaN; the model has no
-#   trainable parameter.
+# - `ValueError`, before the model is called and before anything is changed: no micro-batch at all; one without examples
+#   (inputs and targets have the length 0); `ignore_index` is given and no target is valid; `max_grad_norm` is zero,
+#   negative or NaN; the model has no trainable parameter.
 #
 # Nothing is forbidden; `torch.nn.utils.clip_grad_norm_` is welcome. The numbers of the dictionary are Python numbers:
 # a loss tensor would keep the graph of its micro-batch in memory for as long as somebody keeps the dictionary.
@@ -302,17 +303,15 @@ def accumulated_step(
 #
 # <details><summary>Hint 3: the structure in words</summary>
 #
-# Check the arguments. Count the terms of each micro-batch and of all. Clear the gradients of the model. For each
-# micro-batch that has terms: forward, loss times its share, backward, and add the number to the running loss. Then
-# measure the norm over the trainable parameters and clip; look whether the norm is finite; step, or clear. Return
-# numbers.
+# Check the arguments. Count the terms of each micro-batch and of all. Clear. Go through the micro-batches one by one,
+# and finish each before the next begins. Only then look at the gradient as a whole, and decide between two endings.
 #
 # </details>
 #
 # <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
-# (loss_fn(model(inputs), targets) * (count / total)).backward()
+# loss_fn(output, targets) * (count / total)  # what is special about a count of 0?
 # ```
 #
 # </details>

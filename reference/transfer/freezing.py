@@ -3,8 +3,8 @@
 #
 # "Freeze the encoder and train the head" sounds like one flag, and with the flag alone the encoder goes on changing. An
 # optimiser that still sees an old gradient moves the weights, batch normalisation updates its statistics in every
-# forward pass in training mode, and dropout makes the features noisy that are meant to be fixed. Freezing has three
-# sides: gradients, modes and the optimiser. Here you write one function for each.
+# forward pass in training mode, and dropout makes noisy the features that should be fixed. Freezing has three sides:
+# gradients, modes and the optimiser. Here you write one function for each.
 #
 # ## Your task (about 40 minutes)
 #
@@ -16,10 +16,12 @@
 #
 # **`freeze_except`** makes exactly those parameters trainable whose qualified names match at least one of the patterns.
 #
-# - Patterns are those of `fnmatch.fnmatchcase`: `*` stands for any letters, dots included, `?` for one, `[01]` for one
-#   of these. The whole name has to match: `layers.1.*` covers `layers.1.weight`, not `layers.10.weight`.
+# - Patterns are those of `fnmatch.fnmatchcase`: `*` stands for any run of characters, dots included, even an empty one,
+#   `?` for exactly one character, `[01]` for one of these two. The name has to match from its first character to its
+#   last: `layers.1.*` covers `layers.1.weight` and not `layers.10.weight`, and `scale` does not cover `scale_offset`.
 # - `requires_grad` of every parameter is set, whatever it was before. Frozen parameters have no gradient afterwards:
-#   their `.grad` is `None`. Gradients of trainable ones stay as they are.
+#   their `.grad` is `None`, also where the parameter was frozen before the call. Gradients of trainable parameters stay
+#   as they are.
 # - A **tied** parameter, the same object under several names, is trainable if any of its names matches.
 # - The result is the sorted list of the names of the trainable parameters, each parameter once, as
 #   `model.named_parameters()` calls it. An empty list of patterns freezes everything.
@@ -27,14 +29,16 @@
 #   error the model is as it was.
 #
 # **`set_training_mode`** sets the attribute `training` of every module, containers included, by what is trainable at
-# that moment. What the attribute was before plays no part. "Inside" a module means in itself or in anything below it.
+# that moment. What the attribute was before plays no part. "Inside" a module means in itself or in anything below it,
+# whatever its class is: what counts are the parameters and buffers that it has.
 #
-# | module | is in training mode if |
+# | a module that has inside | is in training mode if |
 # |---|---|
-# | with parameters inside | at least one of these is trainable |
-# | without parameters or buffers inside, such as dropout | its nearest ancestor with parameters inside is |
-# | with buffers only, such as `BatchNorm1d(4, affine=False)` | *all* parameters inside that ancestor are trainable |
+# | parameters | at least one of these is trainable |
+# | neither parameters nor buffers, such as dropout | its nearest ancestor with parameters has a trainable one inside |
+# | buffers, but no parameters | its nearest ancestor with parameters has *only* trainable ones inside |
 #
+# The last row is that of `BatchNorm1d(4, affine=False)`, and also of a `Sequential` that holds it and a dropout.
 # A module of the last two kinds without such an ancestor is in inference mode, and so is everything when nothing is
 # trainable. You may assume that no module is used in two places.
 #
@@ -45,17 +49,27 @@
 #
 # ## Worked example
 #
+# ```python
+# model = nn.Sequential()
+# model.add_module("body", nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)))
+# model.add_module("whiten", nn.Sequential(nn.BatchNorm1d(4, affine=False), nn.Dropout(0.2)))
+# model.add_module("head", nn.Sequential(nn.Dropout(0.1), nn.Linear(4, 2)))
+# ```
+#
 # `freeze_except(model, ["head.*"])`, then `set_training_mode(model)`:
 #
-# | module | parameters inside trainable | training mode | because |
-# |---|---|---|---|
-# | `model` | 2 of 6 | yes | one is enough |
-# | `body`, a Sequential | 0 of 4 | no | |
-# | `body.0` Linear, `body.1` BatchNorm1d | 0 of 2 each | no | its running statistics stand still |
-# | `body.2` Dropout | none there | no | `body` is not |
-# | `head`, a Sequential | 2 of 2 | yes | |
-# | `head.0` Dropout | none there | yes | `head` is |
-# | `head.1` Linear | 2 of 2 | yes | |
+# | module | parameters inside | trainable | training mode | because |
+# |---|---|---|---|---|
+# | `model` | 6 | 2 | yes | one is enough |
+# | `body`, a Sequential | 4 | 0 | no | |
+# | `body.0` Linear, `body.1` BatchNorm1d | 2 each | 0 | no | its running statistics stand still |
+# | `body.2` Dropout | none | | no | nothing in `body` is trainable |
+# | `whiten`, a Sequential | none, but buffers | | no | not all of `model` is trainable |
+# | `whiten.0` BatchNorm1d | none, but buffers | | no | not all of `model` is trainable |
+# | `whiten.1` Dropout | none | | yes | something in `model` is trainable |
+# | `head`, a Sequential | 2 | 2 | yes | |
+# | `head.0` Dropout | none | | yes | something in `head` is trainable |
+# | `head.1` Linear | 2 | 2 | yes | |
 
 # %%
 from collections.abc import Sequence
@@ -95,22 +109,17 @@ def freeze_except(model: nn.Module, trainable: Sequence[str]) -> list[str]:
 def set_training_mode(model: nn.Module) -> None:
     """Put what is trained into training mode and everything else into inference mode.
 
-    With parameters inside: training mode if at least one is trainable. Without: the mode of the nearest ancestor that
-    has some, or, with buffers inside, training mode if all parameters of that ancestor are trainable.
+    With parameters inside: training mode if at least one is trainable. Without, the parameters of the nearest ancestor
+    that has some decide: at least one has to be trainable, or, where there are buffers inside, all of them.
     """
-
     ### BEGIN SOLUTION
-    def visit(module: nn.Module, some: bool, every: bool) -> None:
-        """some, every: whether some, every parameter of the nearest ancestor that has parameters is trainable."""
-        trainable = [parameter.requires_grad for parameter in module.parameters()]
-        if trainable:
-            some, every = any(trainable), all(trainable)
-        has_statistics = not trainable and bool(list(module.buffers()))
-        module.training = every if has_statistics else some
-        for child in module.children():
-            visit(child, some, every)
-
-    visit(model, False, False)
+    inherited: dict[nn.Module, list[bool]] = {model: []}  # flags of the nearest ancestor with parameters
+    for module in model.modules():  # a parent comes before its children
+        own = [parameter.requires_grad for parameter in module.parameters()]
+        flags = own or inherited[module]
+        has_statistics = not own and bool(list(module.buffers()))
+        module.training = bool(flags) and all(flags) if has_statistics else any(flags)
+        inherited.update(dict.fromkeys(module.children(), flags))
     ### END SOLUTION
 
 
@@ -130,11 +139,12 @@ def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.op
 # %% [markdown]
 # ## Try it
 #
-# A body with batch normalisation and dropout stays to the last bit what it was, while the head learns.
+# The model of the worked example: everything but the head stays to the last bit what it was, while the head learns.
 
 # %% tags=["visible-checks", "active-ipynb"]
 # model = nn.Sequential()
 # model.add_module("body", nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)))
+# model.add_module("whiten", nn.Sequential(nn.BatchNorm1d(4, affine=False), nn.Dropout(0.2)))
 # model.add_module("head", nn.Sequential(nn.Dropout(0.1), nn.Linear(4, 2)))
 # model(torch.randn(6, 3)).sum().backward()  # every parameter has a gradient now
 #
@@ -144,8 +154,8 @@ def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.op
 # assert not left, f"these frozen parameters still have a gradient: {left}"
 #
 # set_training_mode(model)
-# modes = [model.body[1].training, model.body[2].training, model.head[0].training]
-# assert modes == [False, False, True], f"BatchNorm, Dropout of the body and Dropout of the head have training={modes}"
+# modes = [name or "model" for name, module in model.named_modules() if module.training]
+# assert modes == ["model", "whiten.1", "head", "head.0", "head.1"], f"these modules are in training mode: {modes}"
 #
 # optimizer = make_optimizer(model, lr=0.1, weight_decay=0.1)
 # before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -177,7 +187,7 @@ def make_optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.op
 # <details><summary>Hint 3: the structure in words</summary>
 #
 # Freezing: collect the parameters that match, pattern by pattern, and complain about a pattern without any; only then
-# walk over all parameters, set the flag, and clear the gradient where the flag is off. Modes: walk down from the model.
+# walk over all parameters, set the flag, and clear the gradient where the flag is off. Modes: walk from the model down.
 # At each module look at the flags of all parameters inside; if there are any, they decide, and they are what the
 # children inherit; if there are none, what was inherited decides. Optimiser: filter by the flag.
 #

@@ -31,6 +31,11 @@ NUMBER = 900  # episodes of which shares are counted: half a unit of every share
 PLENTY = [40] * 9 + [-3] * 12 + [7] * 8 + [1000] * 15 + [2] * 10
 
 
+# Six classes with exactly enough samples for 3 + 4, so that every sample is in use.
+EXACT = [label for label in (12, -7, 5, 300, 0, 31) for _ in range(7)]
+# Classes that become one in 32 bits, or in the 53 bits of a float64.
+LARGE = {1: 4, 1 + 2**32: 3, 2**53: 5, 2**53 + 1: 6}
+
 # ---------------------------------------------------------------- what runs in the student's process
 
 
@@ -58,8 +63,8 @@ def sample_one_episode(student, labels, n_way, k_shot, n_query, seed):
     facts["not positions"] = sorted({i for i in drawn if not 0 <= i < len(plain)})
     if facts["not positions"]:
         return facts
-    facts["samples drawn"] = {key: len(set(values[key])) for key in ("support_idx", "query_idx")}
-    facts["samples in both"] = len({*values["support_idx"]} & {*values["query_idx"]})
+    facts["a sample twice"] = {key: len(set(values[key])) < len(values[key]) for key in ("support_idx", "query_idx")}
+    facts["a sample in both"] = bool({*values["support_idx"]} & {*values["query_idx"]})
     for part in ("support", "query"):
         classes = [plain[i] for i in values[f"{part}_idx"]]
         facts[f"{part} of each class"] = sorted(Counter(classes).values())
@@ -73,12 +78,17 @@ def sample_one_episode(student, labels, n_way, k_shot, n_query, seed):
 
 
 def sample_many_episodes(student, labels, n_way, k_shot, n_query, times, seed):
-    """All classes that were drawn in some of many episodes."""
+    """All classes drawn in some of many episodes, each with a new generator, or that a ValueError was raised."""
     import numpy as np
 
-    rng = np.random.default_rng(seed)
-    drawn = [student.sample_episode(labels, n_way, k_shot, n_query, rng)["classes"] for _ in range(times)]
-    return np.unique(np.concatenate([np.asarray(classes) for classes in drawn])).tolist()
+    drawn = set()
+    for number in range(times):
+        try:
+            episode = student.sample_episode(labels, n_way, k_shot, n_query, np.random.default_rng(seed + number))
+        except ValueError:
+            return {"refused": True}
+        drawn |= {*np.asarray(episode["classes"]).tolist()}
+    return {"classes": sorted(drawn)}
 
 
 def sample_an_episode_of_bad_input(student, labels, n_way, k_shot, n_query):
@@ -108,6 +118,7 @@ def sample_with_equal_generators(student, labels, n_way, k_shot, n_query, seed):
     return {
         "equal generators, equal episodes": first == again,
         "the next episode is another": next_one != again,
+        "another generator, another episode": drawn(np.random.default_rng(seed + 1)) != first,
         "global generators untouched": state() == before,
     }
 
@@ -127,7 +138,7 @@ def sample_two_way_episodes(student, labels, k_shot, n_query, number, parts, see
 
 
 def sample_one_shot_episodes(student, labels, number, seed):
-    """Two-way one-shot episodes with two queries, of two classes of five samples: shares in fifths.
+    """Two-way one-shot episodes with three queries, of two classes of five samples: shares in fifths.
 
     How often each sample is support and query, and how often the support of both classes has one rank in its class.
     """
@@ -138,7 +149,7 @@ def sample_one_shot_episodes(student, labels, number, seed):
     rank = [labels[:i].count(label) for i, label in enumerate(labels)]
     same_rank = 0
     for _ in range(number):
-        episode = student.sample_episode(labels, 2, 1, 2, rng)
+        episode = student.sample_episode(labels, 2, 1, 3, rng)
         first, second = np.asarray(episode["support_idx"]).tolist()
         same_rank += rank[first] == rank[second]
         support[[first, second]] += 1
@@ -238,10 +249,9 @@ def assert_counts(facts, sizes):
     n_way, k_shot, n_query = sizes
     call = in_words(*sizes)
     for part, size in (("support", k_shot), ("query", n_query)):
-        different = facts["samples drawn"][f"{part}_idx"]
-        if different != n_way * size:
+        if facts["a sample twice"][f"{part}_idx"]:
             raise AssertionError(
-                f"The {part} of {call} has {different} different samples; it should have {n_way * size}"
+                f"The {part} of {call} holds a sample twice; it should have {n_way * size} different ones."
             )
         assert_equal(
             facts[f"{part} of each class"],
@@ -249,10 +259,9 @@ def assert_counts(facts, sizes):
             what=f"number of {part} samples of the classes drawn, in {call}",
             cause="k_shot and n_query are counted in each class",
         )
-    if facts["samples in both"]:
+    if facts["a sample in both"]:
         raise AssertionError(
-            f"In {call}, {facts['samples in both']} samples are in the support and in the query as well; "
-            "a model that has seen a sample is not tested by it"
+            f"In {call}, support and query have a sample in common; a model that has seen a sample is not tested by it."
         )
 
 
@@ -280,11 +289,11 @@ def assert_labels(facts, sizes):
 @points(1)
 def test_worked_example(student):
     """The small examples in the notebook come out right."""
-    labels = [30, 10, 20, 10, 30, 30, 20, 10, 30, 10, 20, 50]
-    facts = student.run(sample_one_episode, labels, 2, 2, 1, 0)
-    assert_arrays(facts, (2, 2, 1))
-    assert_counts(facts, (2, 2, 1))
-    assert_labels(facts, (2, 2, 1))
+    labels = [30, 10, 20, 10, 30, 30, 10, 30, 10, 10, 50, 30]
+    facts = student.run(sample_one_episode, labels, 2, 2, 3, 0)
+    assert_arrays(facts, (2, 2, 3))
+    assert_counts(facts, (2, 2, 3))
+    assert_labels(facts, (2, 2, 3))
     facts = student.run(split_classes_once, labels, 1, 0)
     assert_split(facts, labels, 1)
     mean, half_width = student.mean_ci95([0.25, 0.75, 0.5, 0.25, 0.75])
@@ -309,11 +318,13 @@ def test_claims(student):
     "all-the-rest-as-query",
     "positions-within-the-class",
     "labels-sorted-in-place",
+    "labels-of-32-bits",
 )
 def test_support_and_query_have_their_samples_apart(student, rng, seed):
     """Each class has k_shot support samples and n_query query samples, and no sample is taken twice."""
     labels = shuffled(PLENTY, rng)
     forms = [
+        (shuffled(EXACT, rng), (6, 3, 4)),  # first, since parts that are not kept apart are sure to overlap here
         (labels, (3, 3, 4)),
         (labels, (5, 1, 6)),
         (labels, (1, 5, 2)),
@@ -327,6 +338,16 @@ def test_support_and_query_have_their_samples_apart(student, rng, seed):
         assert_arrays(facts, sizes)
         assert_counts(facts, sizes)
         assert_unchanged(facts["labels after the call"], values, what="argument labels")
+
+    large = shuffled([label for label, count in LARGE.items() for _ in range(count)], rng)
+    for values in (np.array(large, dtype=np.int64), large):
+        found = student.run(sample_many_episodes, values, 4, 1, 2, 1, seed)
+        if found != {"classes": sorted(LARGE)}:
+            said = f"drew {found['classes']}" if "classes" in found else "raised ValueError"
+            raise AssertionError(
+                f"4 ways of the four classes {', '.join(map(str, sorted(LARGE)))}, with 3 to 6 samples each: "
+                f"sample_episode {said}. Labels may be as large as an int64 can be, and all of these are different."
+            )
 
 
 @points(1)
@@ -342,18 +363,80 @@ def test_labels_of_an_episode_follow_its_classes(student, rng, seed):
 
 @points(1)
 @catches(
+    "first-classes",
+    "first-samples",
+    "frequent-classes-preferred",
+    "one-shuffle-for-all-classes",
+    "query-the-first-of-the-rest",
+    "sorted-before-the-cut",
+    "first-samples-shuffled",
+    "numpy-global-generator",
+    "generator-of-its-own",
+    "generator-copied",
+)
+def test_draws_are_uniform_and_come_from_the_given_generator(student, rng, seed):
+    """Every set of classes and every choice of samples is equally likely, and only `rng` decides."""
+    facts = student.run(sample_with_equal_generators, shuffled(PLENTY, rng), 3, 3, 4, seed)
+    complaints = {
+        "global generators untouched": "A global random generator was used; only the one that is passed in may be",
+        "equal generators, equal episodes": "Two equal generators gave different episodes; rng must decide everything",
+        "another generator, another episode": "Two different generators gave the same episode; rng decides nothing",
+        "the next episode is another": "A second call with the same generator gave the first episode again",
+    }
+    for fact, complaint in complaints.items():
+        if facts[fact] is not True:
+            raise AssertionError(f"{complaint}.")
+
+    sizes = {5: 4, 21: 5, 30: 9, 77: 20}
+    labels = shuffled([label for label, count in sizes.items() for _ in range(count)], rng)
+    for pair, share in student.run(sample_two_way_episodes, labels, 1, 2, NUMBER, 6, seed):
+        if share != 1:
+            raise AssertionError(
+                f"The classes {pair[0]} and {pair[1]}, with {sizes[pair[0]]} and {sizes[pair[1]]} samples, were drawn "
+                f"together in about {share * NUMBER // 6} of {NUMBER} episodes of two classes, expected about "
+                f"{NUMBER // 6}: all six pairs are equally likely."
+            )
+
+    labels = shuffled([3] * 5 + [8] * 5, rng)
+    shares = student.run(sample_one_shot_episodes, labels, NUMBER, seed)
+    for part, wanted in (("support", 1), ("query", 3)):
+        for position, share in enumerate(shares[part]):
+            if share != wanted:
+                raise AssertionError(
+                    f"With labels {labels}, one shot and three queries, the sample at position {position} was in the "
+                    f"{part} of about {share * NUMBER // 5} of {NUMBER} episodes, expected about "
+                    f"{wanted * NUMBER // 5}: all samples of a class are equally likely."
+                )
+    if shares["same rank"] != 1:
+        raise AssertionError(
+            f"With labels {labels} and one shot, the support samples of both classes were the n-th of their class, "
+            f"with one n, in about {shares['same rank'] * NUMBER // 5} of {NUMBER} episodes, expected about "
+            f"{NUMBER // 5}: samples are drawn independently in each class."
+        )
+
+
+@points(1)
+@catches(
     "any-class-drawn",
     "enough-for-the-support",
     "one-sample-too-many-wanted",
+    "larger-part-counted",
+    "drawn-until-numpy-refuses",
     "fewer-ways-without-a-word",
     "sizes-unchecked",
 )
 def test_classes_with_enough_samples_take_part(student, rng, seed):
     """A class takes part exactly if it has samples for support and query together; too few classes are refused."""
     enough = {11: 5, 3: 5, 90: 6, -4: 30}  # label -> samples; k_shot + n_query is 5
-    short = {8: 4, 0: 1, 60: 3, 12: 4}
+    short = {8: 4, 0: 1, 60: 3, 12: 4, 70: 2}
     labels = shuffled([label for label, count in (enough | short).items() for _ in range(count)], rng)
-    drawn = student.run(sample_many_episodes, labels, 3, 2, 3, 60, seed)
+    found = student.run(sample_many_episodes, labels, 3, 2, 3, 60, seed)
+    if "classes" not in found:
+        raise AssertionError(
+            "With four classes of at least 5 samples and five of fewer, an episode with n_way=3, k_shot=2, n_query=3 "
+            "raised ValueError. Only the classes with 5 samples or more take part."
+        )
+    drawn = found["classes"]
     left_out, wrong = sorted(enough.keys() - {*drawn}), sorted({*drawn} - enough.keys())
     counts = "5 samples are needed (k_shot=2, n_query=3)"
     if wrong:
@@ -381,55 +464,6 @@ def test_classes_with_enough_samples_take_part(student, rng, seed):
             student.run(sample_an_episode_of_bad_input, *arguments)
 
 
-@points(1)
-@catches(
-    "first-classes",
-    "first-samples",
-    "frequent-classes-preferred",
-    "one-shuffle-for-all-classes",
-    "numpy-global-generator",
-    "generator-of-its-own",
-)
-def test_draws_are_uniform_and_come_from_the_given_generator(student, rng, seed):
-    """Every set of classes and every choice of samples is equally likely, and only `rng` decides."""
-    facts = student.run(sample_with_equal_generators, shuffled(PLENTY, rng), 3, 3, 4, seed)
-    complaints = {
-        "global generators untouched": "A global random generator was used; only the one that is passed in may be",
-        "equal generators, equal episodes": "Two equal generators gave different episodes; rng must decide everything",
-        "the next episode is another": "A second call with the same generator gave the first episode again",
-    }
-    for fact, complaint in complaints.items():
-        if facts[fact] is not True:
-            raise AssertionError(f"{complaint}.")
-
-    sizes = {5: 3, 21: 4, 30: 9, 77: 20}
-    labels = shuffled([label for label, count in sizes.items() for _ in range(count)], rng)
-    for pair, share in student.run(sample_two_way_episodes, labels, 1, 2, NUMBER, 6, seed):
-        if share != 1:
-            raise AssertionError(
-                f"The classes {pair[0]} and {pair[1]}, with {sizes[pair[0]]} and {sizes[pair[1]]} samples, were drawn "
-                f"together in about {share}/6 of {NUMBER} episodes of two classes, expected about 1/6: all six pairs "
-                "are equally likely."
-            )
-
-    labels = shuffled([3] * 5 + [8] * 5, rng)
-    shares = student.run(sample_one_shot_episodes, labels, NUMBER, seed)
-    for part, wanted in (("support", 1), ("query", 2)):
-        for position, share in enumerate(shares[part]):
-            if share != wanted:
-                raise AssertionError(
-                    f"With labels {labels}, one shot and two queries, sample {position} was in the {part} of about "
-                    f"{share}/5 of {NUMBER} episodes, expected about {wanted}/5: all samples of a class are equally "
-                    "likely."
-                )
-    if shares["same rank"] != 1:
-        raise AssertionError(
-            f"With labels {labels} and one shot, the support samples of both classes were the n-th of their class, "
-            f"with one n, in about {shares['same rank']}/5 of {NUMBER} episodes, expected about 1/5: the classes "
-            "are drawn independently of each other."
-        )
-
-
 def assert_split(facts, labels, n_novel):
     """Base and novel divide the classes that occur."""
     call = f"split_classes(labels, n_novel={n_novel}, rng)"
@@ -440,9 +474,14 @@ def assert_split(facts, labels, n_novel):
     classes = sorted({int(label) for label in labels})
     if facts["in both"]:
         raise AssertionError(f"{call}: {facts['in both']} classes are both base and novel")
-    wanted = (len(classes) - n_novel, n_novel)
-    assert_equal(tuple(facts["sizes"]), wanted, what=f"number of base and novel classes of {call}")
-    assert_equal(facts["all"], classes, what=f"list of all classes, base and novel, of {call}")
+    base, novel = facts["sizes"]
+    if (base, novel) != (len(classes) - n_novel, n_novel):
+        raise AssertionError(
+            f"{call}, with {len(classes)} classes in labels, returned arrays of {base} base and {novel} novel classes; "
+            f"they should have {len(classes) - n_novel} and {n_novel}."
+        )
+    if facts["all"] != classes:
+        raise AssertionError(f"{call}: base and novel together are {facts['all']}; the classes are {classes}.")
 
 
 @points(1)
@@ -456,7 +495,13 @@ def assert_split(facts, labels, n_novel):
 def test_base_and_novel_divide_the_classes(student, rng, seed):
     """Base and novel are disjoint, hold all classes once, and every set of novel classes is equally likely."""
     labels = shuffled(PLENTY + [6], rng)
-    for n_novel, values in ((2, labels), (1, np.array(labels)), (5, np.array(labels, np.int16)), (3, labels)):
+    for n_novel, values in (
+        (2, labels),
+        (1, np.array(labels)),
+        (5, np.array(labels, np.int16)),
+        (3, labels),
+        (1, np.array(sorted(LARGE))),
+    ):
         facts = student.run(split_classes_once, values, n_novel, seed)
         assert_split(facts, values, n_novel)
         assert_unchanged(facts["labels after the call"], values, what="argument labels")
@@ -472,7 +517,8 @@ def test_base_and_novel_divide_the_classes(student, rng, seed):
         if share != 1:
             raise AssertionError(
                 f"The classes {pair[0]} and {pair[1]}, with {sizes[pair[0]]} and {sizes[pair[1]]} samples, were the "
-                f"novel ones in about {share}/6 of {NUMBER} splits, expected about 1/6: all pairs are equally likely."
+                f"novel ones in about {share * NUMBER // 6} of {NUMBER} splits, expected about {NUMBER // 6}: all "
+                "pairs are equally likely."
             )
 
     for name, values, n_novel in (
@@ -488,7 +534,15 @@ def test_base_and_novel_divide_the_classes(student, rng, seed):
 
 
 @points(1)
-@catches("divided-by-n", "spread-of-one-episode", "divided-by-n-twice", "whole-width", "computed-in-the-input-type")
+@catches(
+    "divided-by-n",
+    "spread-of-one-episode",
+    "divided-by-n-twice",
+    "whole-width",
+    "computed-in-the-input-type",
+    "quantile-of-the-t-distribution",
+    "infinite-accuracy-accepted",
+)
 def test_the_interval_is_that_of_a_mean(student, rng):
     """The half-width is 1.96 standard errors of the mean, and what makes no sense is refused."""
     accuracies = rng.uniform(0.3, 0.9, size=9)

@@ -17,12 +17,13 @@ def freeze_and_train_a_small_model(student, x):
 
     model = nn.Sequential()
     model.add_module("body", nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)))
+    model.add_module("whiten", nn.Sequential(nn.BatchNorm1d(4, affine=False), nn.Dropout(0.2)))
     model.add_module("head", nn.Sequential(nn.Dropout(0.1), nn.Linear(4, 2)))
     model(x).sum().backward()
     names = student.freeze_except(model, ["head.*"])
     left = [name for name, parameter in model.body.named_parameters() if parameter.grad is not None]
     student.set_training_mode(model)
-    modes = [model.body[1].training, model.body[2].training, model.head[0].training]
+    modes = [name or "model" for name, module in model.named_modules() if module.training]
     optimizer = student.make_optimizer(model, lr=0.1, weight_decay=0.1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     for _ in range(2):
@@ -34,7 +35,8 @@ def freeze_and_train_a_small_model(student, x):
 
 
 def freeze_in_turn(student, calls):
-    """What freeze_except returned and which flags were set, call by call, on a model of 12 layers."""
+    """What freeze_except returned and which flags were set, call by call, on a model of 12 layers and two scales."""
+    import torch
     from torch import nn
 
     model = nn.Module()
@@ -42,6 +44,7 @@ def freeze_in_turn(student, calls):
     model.layers = nn.ModuleList([nn.Linear(3, 3, bias=i % 2 == 0) for i in range(12)])
     model.Head = nn.Linear(3, 2)
     model.head = nn.Linear(3, 2)
+    model.scale, model.scale_offset = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
     rows = []
     for patterns in calls:
         returned = student.freeze_except(model, patterns)
@@ -62,8 +65,8 @@ def freeze_tied(student, patterns):
     return returned, sorted(name for name, p in model.named_parameters() if p.requires_grad)
 
 
-def freeze_with_gradients(student, patterns):
-    """Names of the parameters that have a gradient after freezing, and whether those gradients are what they were."""
+def freeze_with_gradients(student, patterns, frozen_before):
+    """Names of the parameters that have a gradient after freezing, and the smallest values in those gradients."""
     import torch
     from torch import nn
 
@@ -71,6 +74,8 @@ def freeze_with_gradients(student, patterns):
     for number, parameter in enumerate(model.parameters()):
         parameter.grad = torch.full_like(parameter, number + 1.0)
     model[0].bias.grad = None
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name not in frozen_before)
     student.freeze_except(model, patterns)
     kept = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return sorted(kept), [float(gradient.min()) for gradient in kept.values()]
@@ -94,16 +99,26 @@ def freeze_in_vain(student, patterns):
     return error, flags, sorted(name for name, p in model.named_parameters() if p.grad is not None)
 
 
-def modes_after(student, trainable, start):
+def modes_after(student, trainable, start, with_statistics):
     """Names of the modules in training mode, when these parameters are trainable and all modes were `start`."""
     from collections import OrderedDict
 
+    import torch
     from torch import nn
+
+    class RunningMean(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(6), persistent=False)
 
     extra = nn.Sequential(nn.Dropout(0.1), nn.ReLU())
     block = nn.Sequential(OrderedDict(lin=nn.Linear(6, 6), drop=nn.Dropout(0.2), extra=extra))
     encoder = OrderedDict(lin=nn.Linear(4, 6), norm=nn.BatchNorm1d(6), whiten=nn.BatchNorm1d(6, affine=False))
     encoder |= OrderedDict(drop=nn.Dropout(0.3), block=block)
+    if with_statistics:
+        encoder["both"] = nn.Sequential(OrderedDict(norm=nn.BatchNorm1d(6, affine=False), drop=nn.Dropout(0.6)))
+        encoder["instance"] = nn.InstanceNorm1d(6, track_running_stats=True)
+        encoder["average"] = RunningMean()
     head = OrderedDict(drop=nn.Dropout(0.4), lin=nn.Linear(6, 5), norm=nn.BatchNorm1d(5))
     head["whiten"] = nn.BatchNorm1d(5, affine=False)
     model = nn.Module()
@@ -196,6 +211,19 @@ def describe_optimizer(student, trainable, lr, weight_decay):
 # ---------------------------------------------------------------- the checks
 
 
+def assert_names(found, wanted, what, cause=""):
+    """Fail with the names that are too many and those that are missing, unless both lists are the same."""
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise AssertionError(f"The {what} should hold names as str; it is {found!r}.")
+    surplus, missing = sorted(set(found) - set(wanted)), sorted(set(wanted) - set(found))
+    if surplus or missing:
+        raise AssertionError(
+            f"The {what} has these names too many: {', '.join(surplus) or 'none'}; and lacks these: "
+            f"{', '.join(missing) or 'none'}." + (f"\nLikely cause: {cause}" if cause else "")
+        )
+    assert_equal(found, list(wanted), what=what, cause=cause)
+
+
 @points(1)
 @visible
 def test_a_frozen_body_and_a_head_that_learns(student, rng):
@@ -203,19 +231,17 @@ def test_a_frozen_body_and_a_head_that_learns(student, rng):
     x = torch.from_numpy(rng.standard_normal((6, 3))).float()
     names, left, modes, moved = student.run(freeze_and_train_a_small_model, x)
     head = ["head.1.bias", "head.1.weight"]
-    assert_equal(names, head, what="list returned by freeze_except(model, ['head.*'])")
-    assert_equal(left, [], what="list of the frozen parameters that still have a gradient")
-    for name, mode, wanted in zip(
-        ("BatchNorm", "Dropout of the body", "Dropout of the head"), modes, (0, 0, 1), strict=True
-    ):
-        assert_equal(mode, bool(wanted), what=f"attribute training of the {name}")
-    assert_equal(moved, head, what="list of what changed in training")
+    assert_names(names, head, what="list returned by freeze_except(model, ['head.*'])")
+    assert_names(left, [], what="list of the frozen parameters that still have a gradient")
+    training = ["model", "whiten.1", "head", "head.0", "head.1"]
+    assert_names(modes, training, what="list of the modules in training mode")
+    assert_names(moved, head, what="list of what changed in training")
 
 
 LAYERS = [f"layers.{i}.{kind}" for i in range(12) for kind in (("bias", "weight") if i % 2 == 0 else ("weight",))]
 PROJECTOR = ["projector.bias", "projector.weight"]
 HEAD, CAPITAL_HEAD = ["head.bias", "head.weight"], ["Head.bias", "Head.weight"]
-EVERYTHING = sorted(LAYERS + PROJECTOR + HEAD + CAPITAL_HEAD)
+EVERYTHING = sorted([*LAYERS, *PROJECTOR, *HEAD, *CAPITAL_HEAD, "scale", "scale_offset"])
 
 
 @points(2)
@@ -228,6 +254,11 @@ EVERYTHING = sorted(LAYERS + PROJECTOR + HEAD + CAPITAL_HEAD)
     "tied-by-first-name",
     "tied-listed-twice",
     "upper-and-lower-case-alike",
+    "end-left-open",
+    "dots-not-covered",
+    "one-name-freezes",
+    "regular-expression-by-hand",
+    "beginning-left-open",
 )
 def test_exactly_the_matching_parameters_are_trainable(student):
     """Exactly the parameters whose names match a pattern as a whole are trainable, whatever was trainable before."""
@@ -242,6 +273,7 @@ def test_exactly_the_matching_parameters_are_trainable(student):
         ([], []),
         (["H*"], CAPITAL_HEAD),
         (["*r.w*"], ["projector.weight"]),
+        (["scale", "Head.weight"], ["Head.weight", "scale"]),
     ]
     rows = [student.run(freeze_in_turn, [patterns])[0] for patterns, _ in steps]
     together = student.run(freeze_in_turn, [patterns for patterns, _ in steps])
@@ -254,29 +286,46 @@ def test_exactly_the_matching_parameters_are_trainable(student):
                     f"After {told} these parameters are trainable and should not be: {', '.join(surplus) or 'none'}; "
                     f"these should be and are not: {', '.join(missing) or 'none'}."
                 )
-            assert_equal(returned, sorted(wanted), what=f"list returned by {told}")
+            assert_names(returned, sorted(wanted), what=f"list returned by {told}")
     for patterns, wanted in (
+        (["embedding.*"], ["embedding.weight"]),
+        (["embedding.*", "out.weight"], ["embedding.weight"]),
         (["out.*"], ["embedding.weight", "out.bias"]),
         (["body.*"], ["body.bias", "body.weight"]),
-        (["embedding.*", "out.weight"], ["embedding.weight"]),
     ):
         returned, flags = student.run(freeze_tied, patterns)
         told = f"freeze_except(model, {patterns!r}) with out.weight tied to embedding.weight"
         cause = "a tied parameter has several names, and is one parameter"
-        assert_equal(flags, wanted, what=f"list of trainable parameters after {told}", cause=cause)
-        assert_equal(returned, wanted, what=f"list returned by {told}", cause=cause)
+        assert_names(flags, wanted, what=f"list of trainable parameters after {told}", cause=cause)
+        assert_names(returned, wanted, what=f"list returned by {told}", cause=cause)
 
 
 @points(1)
-@catches("stale-gradients", "gradients-zeroed", "all-gradients-cleared")
+@catches(
+    "stale-gradients",
+    "gradients-zeroed",
+    "gradients-zeroed-in-place",
+    "all-gradients-cleared",
+    "cleared-when-switched-off",
+)
 def test_frozen_parameters_have_no_gradient(student):
     """Frozen parameters have no gradient afterwards, and the gradients of the others stay."""
     names = ["0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias"]
-    for patterns, trainable in ((["2.*"], names[4:]), (["*.bias"], names[1::2]), ([], []), (["*"], names)):
-        left, values = student.run(freeze_with_gradients, patterns)
+    for patterns, trainable, frozen_before in (
+        (["2.*"], names[4:], []),
+        (["*.bias"], names[1::2], []),
+        ([], [], []),
+        (["*"], names, []),
+        (["2.*"], names[4:], ["1.weight", "2.bias"]),
+        (["0.*", "1.bias"], [*names[:2], names[3]], names),
+    ):
+        left, values = student.run(freeze_with_gradients, patterns, frozen_before)
         wanted = [name for name in trainable if name != "0.bias"]  # that one had none before
         told = f"after freeze_except(model, {patterns!r})"
-        assert_equal(left, sorted(wanted), what=f"list of the parameters whose .grad is not None {told}")
+        if frozen_before:
+            told += f", where {'every parameter' if frozen_before == names else ' and '.join(frozen_before)} was frozen"
+            told += " and had an old gradient before"
+        assert_names(left, sorted(wanted), what=f"list of the parameters whose .grad is not None {told}")
         numbers = [names.index(name) + 1.0 for name in wanted]
         assert_equal(values, numbers, what=f"list of values in the gradients of {', '.join(wanted)} {told}")
 
@@ -301,10 +350,10 @@ def test_patterns_that_match_nothing_are_refused(student):
             raise AssertionError(f"{told} should raise {wanted.__name__}; it raised {raised}.")
         cause = "look at all the patterns before you change anything"
         before = ["0.bias", "0.weight", "1.bias", "1.weight"]
-        assert_equal(
+        assert_names(
             flags, ["0.bias", "1.bias", "1.weight"], what=f"list of trainable parameters after {told}", cause=cause
         )
-        assert_equal(gradients, before, what=f"list of parameters with a gradient after {told}", cause=cause)
+        assert_names(gradients, before, what=f"list of parameters with a gradient after {told}", cause=cause)
 
 
 HEAD_PARAMETERS = ["head.lin.weight", "head.lin.bias", "head.norm.weight", "head.norm.bias"]
@@ -315,20 +364,42 @@ BLOCK = ["encoder.block", *(f"encoder.block.{name}" for name in ("lin", "drop", 
 WHOLE_HEAD = ["head", "head.drop", "head.lin", "head.norm"]
 WHOLE_ENCODER = ["encoder", "encoder.lin", "encoder.norm", "encoder.drop", *BLOCK]
 WHITEN = ["input_norm", "encoder.whiten", "head.whiten"]
+BOTH = ["encoder.both", "encoder.both.norm", "encoder.both.drop"]
+STATISTICS = ["encoder.whiten", *BOTH, "encoder.instance", "encoder.average"]
+WHAT = {  # what a message says about the modules without parameters
+    "input_norm": "BatchNorm1d with buffers only; its nearest ancestor with parameters is the model",
+    "drop": "Dropout; its nearest ancestor with parameters is the model",
+    "encoder.norm": "BatchNorm1d with two parameters",
+    "head.norm": "BatchNorm1d with two parameters",
+    "encoder.whiten": "BatchNorm1d with buffers only, in encoder",
+    "head.whiten": "BatchNorm1d with buffers only, in head",
+    "encoder.drop": "Dropout in encoder",
+    "head.drop": "Dropout in head",
+    "encoder.block.drop": "Dropout in encoder.block",
+    "encoder.block.extra": "Sequential of a Dropout and a ReLU, in encoder.block",
+    "encoder.both": "Sequential of a BatchNorm1d with buffers only and a Dropout, in encoder",
+    "encoder.both.norm": "BatchNorm1d with buffers only; its nearest ancestor with parameters is encoder",
+    "encoder.both.drop": "Dropout; its nearest ancestor with parameters is encoder",
+    "encoder.instance": "InstanceNorm1d with buffers only, in encoder",
+    "encoder.average": "a module of our own with a buffer that is not saved, in encoder",
+}
 
 
-def assert_modes(student, trainable, wanted, start):
-    found, flags, odd, returned_nothing = student.run(modes_after, trainable, start)
+def assert_modes(student, trainable, wanted, start, with_statistics=False):
+    found, flags, odd, returned_nothing = student.run(modes_after, trainable, start, with_statistics)
     before = {True: "all in training mode", False: "all in inference mode", None: "mixed"}[start]
-    told = f"with {', '.join(trainable) or 'nothing'} trainable (modes before: {before})"
+    told = f"with {', '.join(trainable) or 'nothing'} trainable and everything else frozen (modes before: {before})"
     surplus, missing = sorted(set(found) - set(wanted)), sorted(set(wanted) - set(found))
     if surplus or missing:
+        lists = [
+            "; ".join(f"{n} ({WHAT[n]})" if n in WHAT else n for n in list_) or "none" for list_ in (surplus, missing)
+        ]
         raise AssertionError(
-            f"After set_training_mode, {told}, these modules are in training mode and should not be: "
-            f"{', '.join(surplus) or 'none'}; these should be and are not: {', '.join(missing) or 'none'}."
+            f"After set_training_mode, {told}: in training mode and should not be: {lists[0]}.\n"
+            f"Should be in training mode and are not: {lists[1]}."
         )
-    assert_equal(odd, [], what=f"list of modules whose attribute training is no bool, {told}")
-    assert_equal(flags, sorted(trainable), what=f"list of trainable parameters after set_training_mode, {told}")
+    assert_names(odd, [], what=f"list of modules whose attribute training is no bool, {told}")
+    assert_names(flags, sorted(trainable), what=f"list of trainable parameters after set_training_mode, {told}")
     assert_equal(returned_nothing, True, what="answer to 'did set_training_mode return None'")
 
 
@@ -341,24 +412,35 @@ def assert_modes(student, trainable, wanted, start):
     "mode-of-the-parent-only",
     "all-parameters-needed",
     "statistics-without-parameters",
+    "only-batch-normalisation",
+    "own-buffers-only",
+    "mode-handed-down",
+    "all-of-the-model-asked",
+    "saved-buffers-only",
+    "partly-frozen-norm",
+    "parent-asked",
+    "containers-forgotten",
 )
 def test_modes_follow_what_is_trainable(student):
-    """A module is in training mode when something in it, or in its nearest ancestor with parameters, is trainable."""
+    """Every module is in the mode that the table gives it, with parameters, with buffers only or with neither."""
     for trainable, wanted in (
         (HEAD_PARAMETERS, [*TOP, *WHOLE_HEAD, "head.whiten"]),
         (
             [*BLOCK_PARAMETERS, "head.lin.bias"],
-            [*TOP, "encoder", "encoder.drop", *BLOCK, "head", "head.drop", "head.lin"],
+            [*TOP, "encoder", "encoder.drop", "encoder.both.drop", *BLOCK, "head", "head.drop", "head.lin"],
         ),
-        (["encoder.norm.weight"], [*TOP, "encoder", "encoder.norm", "encoder.drop"]),
-        ([*REST, *BLOCK_PARAMETERS], [*TOP, *WHOLE_ENCODER, "encoder.whiten"]),
+        (["encoder.norm.weight"], [*TOP, "encoder", "encoder.norm", "encoder.drop", "encoder.both.drop"]),
+        ([*REST, *BLOCK_PARAMETERS], [*TOP, *WHOLE_ENCODER, *STATISTICS]),
         (
             [name for name in REST + BLOCK_PARAMETERS + HEAD_PARAMETERS if "bias" in name],
-            [*TOP, *WHOLE_ENCODER, *WHOLE_HEAD],
+            [*TOP, *WHOLE_ENCODER, "encoder.both.drop", *WHOLE_HEAD],
         ),
-        ([*REST, *HEAD_PARAMETERS], [*TOP, *(n for n in WHOLE_ENCODER if n not in BLOCK), *WHOLE_HEAD, "head.whiten"]),
+        (
+            [*REST, *HEAD_PARAMETERS],
+            [*TOP, *(n for n in WHOLE_ENCODER if n not in BLOCK), "encoder.both.drop", *WHOLE_HEAD, "head.whiten"],
+        ),
     ):
-        assert_modes(student, trainable, wanted, True)
+        assert_modes(student, trainable, wanted, True, with_statistics=True)
 
 
 @points(1)
@@ -371,7 +453,7 @@ def test_modes_do_not_depend_on_what_they_were(student):
         assert_modes(student, [], [], start)
         assert_modes(student, BLOCK_PARAMETERS, [*TOP, "encoder", "encoder.drop", *BLOCK], start)
     found = student.run(modes_without_parameters)
-    assert_equal(found, [], what="list of modules in training mode in a model without parameters")
+    assert_names(found, [], what="list of modules in training mode in a model without parameters")
 
 
 @points(1)
@@ -413,7 +495,7 @@ def test_the_optimizer_holds_what_is_trainable(student, rng):
         told = f"make_optimizer(model, {lr:.3g}, {weight_decay:.3g}) with {', '.join(trainable)} trainable"
         if not is_adamw:
             raise AssertionError(f"{told} should return a torch.optim.AdamW.")
-        assert_equal([row[0] for row in held], sorted(trainable), what=f"list of parameters held by {told}")
+        assert_names([row[0] for row in held], sorted(trainable), what=f"list of parameters held by {told}")
         for name, rate, decay in held:
             assert_equal(rate, lr, what=f"learning rate of {name} in {told}")
             assert_equal(decay, weight_decay, what=f"weight decay of {name} in {told}")

@@ -83,10 +83,12 @@ def test_a_gradient_of_zero_does_not_hold_a_weight():
 def test_the_worked_example():
     model = nn.Sequential()
     model.add_module("body", nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5)))
+    model.add_module("whiten", nn.Sequential(nn.BatchNorm1d(4, affine=False), nn.Dropout(0.2)))
     model.add_module("head", nn.Sequential(nn.Dropout(0.1), nn.Linear(4, 2)))
     freeze_except(model, ["head.*"])
     set_training_mode(model)
-    assert [name for name, module in model.named_modules() if module.training] == ["", "head", "head.0", "head.1"]
+    training = [name for name, module in model.named_modules() if module.training]
+    assert training == ["", "whiten.1", "head", "head.0", "head.1"]
 
 
 def test_the_visible_cell_passes_with_the_reference():

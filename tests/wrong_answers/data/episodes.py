@@ -51,16 +51,33 @@ wrong_answers = [
     # ------------------------------------------------------------------------------------------ what is drawn
     WrongAnswer(
         id="two-separate-draws",
-        title="support and query drawn separately, so that they overlap",
+        title="support and query not kept apart, so that they overlap",
         explanation=(
-            "The query is drawn without looking at what went into the support. Each draw by itself repeats nothing, but "
-            "together they do, and the model is tested on samples whose labels it was given. Which single operation "
-            "yields two parts that cannot overlap?"
+            "The query is taken without regard to what went into the support: in a second draw from all samples of the "
+            "class, or from the beginning of the same shuffle. Each part by itself repeats nothing, but together they do, "
+            "and the model is tested on samples whose labels it was given. Which single operation yields two parts that "
+            "cannot overlap?"
         ),
         caught_by=APART,
         swap=(
             (SUPPORT, "support.append(rng.choice(positions, size=k_shot, replace=False))"),
             (QUERY, "query.append(rng.choice(positions, size=n_query, replace=False))"),
+        ),
+    ),
+    WrongAnswer(
+        id="labels-of-32-bits",
+        title="labels converted to a smaller type",
+        explanation=(
+            "Labels that differ become equal when they are converted to a type with fewer bits: 1 and 1 + 2**32 are both "
+            "1 in int32. Two classes are then one, without an error. There is no need to convert them."
+        ),
+        caught_by=APART,
+        swap=(
+            (
+                "    if min(n_way, k_shot, n_query) < 1:",
+                "    labels = labels.astype(np.int32)\n    if min(n_way, k_shot, n_query) < 1:",
+            ),
+            (SHUFFLED_CLASSES, "classes = rng.permutation(np.unique(labels.astype(np.int32)))"),
         ),
     ),
     WrongAnswer(
@@ -209,6 +226,32 @@ wrong_answers = [
         swap=((ELIGIBLE_CLASSES, "eligible = classes[counts >= k_shot]"),),
     ),
     WrongAnswer(
+        id="larger-part-counted",
+        title="a class needs as many samples as the larger part only",
+        explanation=(
+            "Your code asks for the larger of k_shot and n_query. Support and query have no sample in common, so how "
+            "many samples of a class does one episode use?"
+        ),
+        caught_by=ELIGIBLE,
+        swap=((ELIGIBLE_CLASSES, "eligible = classes[counts >= max(k_shot, n_query)]"),),
+    ),
+    WrongAnswer(
+        id="drawn-until-numpy-refuses",
+        title="a class with too few samples drawn, and an error from NumPy instead of another class",
+        explanation=(
+            "Your count lets a class pass that has too few samples for support and query together, and the draw of its "
+            "samples then fails. How many samples of a class does one episode use?"
+        ),
+        caught_by=ELIGIBLE,
+        swap=(
+            (ELIGIBLE_CLASSES, "eligible = classes[counts >= k_shot]"),
+            (
+                POSITIONS,
+                "        positions = rng.choice(np.flatnonzero(labels == label), size=k_shot + n_query, replace=False)",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="one-sample-too-many-wanted",
         title="a class with exactly enough samples left out",
         explanation=(
@@ -263,6 +306,36 @@ wrong_answers = [
         ),
         caught_by=UNIFORM,
         swap=((POSITIONS, "        positions = np.flatnonzero(labels == label)"),),
+    ),
+    WrongAnswer(
+        id="query-the-first-of-the-rest",
+        title="the first of the remaining samples as queries",
+        explanation=(
+            "The support is drawn, and then the query takes the first samples that are left, in the order of the data. "
+            "Those at the end of a class are hardly ever tested. Draw the query as well."
+        ),
+        caught_by=UNIFORM,
+        swap=((QUERY, "query.append(np.sort(positions[k_shot:])[:n_query])"),),
+    ),
+    WrongAnswer(
+        id="sorted-before-the-cut",
+        title="the samples drawn are sorted before they are cut into support and query",
+        explanation=(
+            "You draw at random which samples take part, and then sort them, so the support gets those that come first in "
+            "the data and the query those that come later. Data often lie in the order in which they were taken."
+        ),
+        caught_by=UNIFORM,
+        swap=((SUPPORT, "positions = np.sort(positions[: k_shot + n_query])\n        " + SUPPORT),),
+    ),
+    WrongAnswer(
+        id="first-samples-shuffled",
+        title="only the first samples of a class ever drawn",
+        explanation=(
+            "Which samples are support and which are query is random, but both come from the first k_shot + n_query "
+            "samples of a class. Those behind are never used. Shuffle all of them before you cut."
+        ),
+        caught_by=UNIFORM,
+        swap=((POSITIONS, POSITIONS[:-1] + "[: k_shot + n_query])"),),
     ),
     WrongAnswer(
         id="frequent-classes-preferred",
@@ -323,6 +396,21 @@ wrong_answers = [
             (
                 "    if min(n_way, k_shot, n_query) < 1:",
                 "    rng = np.random.default_rng(0)\n    if min(n_way, k_shot, n_query) < 1:",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="generator-copied",
+        title="draws that leave the given generator where it was",
+        explanation=(
+            "You draw from a copy of `rng`, or from a generator made out of its state, and the one that was passed in "
+            "does not move on. The next call then gives the same episode again. Draw from `rng` itself."
+        ),
+        caught_by=UNIFORM,
+        swap=(
+            (
+                "    if min(n_way, k_shot, n_query) < 1:",
+                '    rng = __import__("copy").deepcopy(rng)\n    if min(n_way, k_shot, n_query) < 1:',
             ),
         ),
     ),
@@ -437,6 +525,31 @@ wrong_answers = [
         ),
         caught_by=INTERVAL,
         swap=(("float(1.96 * standard_error)", "float(2 * 1.96 * standard_error)"),),
+    ),
+    WrongAnswer(
+        id="quantile-of-the-t-distribution",
+        title="a quantile of Student's t distribution in place of 1.96",
+        explanation=(
+            "With few episodes the quantile of the t distribution is the more careful choice, and a sound one. The task "
+            "fixes 1.96, as papers on few-shot learning do; over hundreds of episodes the two hardly differ."
+        ),
+        caught_by=INTERVAL,
+        swap=(
+            (
+                "float(1.96 * standard_error)",
+                'float(__import__("scipy.stats").stats.t.ppf(0.975, accuracies.size - 1) * standard_error)',
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="infinite-accuracy-accepted",
+        title="an infinite accuracy accepted",
+        explanation=(
+            "Your code looks for NaN and lets infinity through; mean and half-width are then no numbers to report. Ask "
+            "whether all accuracies are finite."
+        ),
+        caught_by=INTERVAL,
+        swap=(("not np.isfinite(accuracies).all()", "np.isnan(accuracies).any()"),),
     ),
     WrongAnswer(
         id="computed-in-the-input-type",

@@ -12,6 +12,12 @@ SHARE = "part = loss_fn(model(inputs), targets) * (count / total)"
 SKIP = "        if count == 0:\n            continue  # its mean is 0/0\n"
 CLIP = "    grad_norm = nn.utils.clip_grad_norm_(trainable, limit).item()\n"
 EMPTY = "not micro_batches or any(len(inputs) == 0 for inputs, _ in micro_batches)"
+COUNT = "int((targets != ignore_index).sum())"
+NO_INDEX = "    if ignore_index is None:\n        counts = [len(targets) for _, targets in micro_batches]\n"
+LIMIT = (
+    "    if max_grad_norm is not None and not max_grad_norm > 0:\n"
+    '        raise ValueError(f"max_grad_norm must be above 0, not {max_grad_norm}")\n'
+)
 LOOP = "    for (inputs, targets), count in zip(micro_batches, counts, strict=True):\n"
 
 wrong_answers = [
@@ -185,6 +191,34 @@ wrong_answers = [
         swap=(("loss += part.item()", "loss += part.item() * total / count / len(micro_batches)"),),
     ),
     WrongAnswer(
+        id="lengths-added-up",
+        title="the lengths of the parameters' gradients added up",
+        explanation=(
+            "The length of a vector made of parts is not the sum of their lengths: a gradient of 3 in one parameter and "
+            "one of 4 in another make a vector of length 5. What adds up, before the root is drawn?"
+        ),
+        caught_by="test_report",
+        swap=(
+            (
+                CLIP,
+                "    grad_norm = sum(float(p.grad.norm()) for p in trainable if p.grad is not None)\n"
+                "    for p in trainable:\n"
+                "        if p.grad is not None and grad_norm > limit:\n"
+                "            p.grad.mul_(limit / grad_norm)\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="entries-counted",
+        title="the entries of the targets counted, not the examples",
+        explanation=(
+            "Without `ignore_index`, `count` is the number of examples: five targets of three numbers each are five "
+            "examples. The shares come out right as long as all targets have one shape, the count does not."
+        ),
+        caught_by="test_report",
+        swap=((NO_INDEX, NO_INDEX.replace("len(targets)", "targets.numel()")),),
+    ),
+    WrongAnswer(
         id="norm-without-a-limit-missing",
         title="the norm measured only when there is a limit",
         explanation=(
@@ -271,11 +305,41 @@ wrong_answers = [
         id="hard-coded-index",
         title="-100 in place of ignore_index",
         explanation=(
-            "Your count always leaves out the number -100, whatever `ignore_index` is. Other data mark their padding "
-            "by 0 or -1. Use the argument."
+            "Your count leaves out the number -100, whatever `ignore_index` is. Other data mark their padding by 0 or "
+            "-1. Use the argument."
         ),
         caught_by="test_ignored_targets_do_not_count",
-        swap=(("(targets != ignore_index)", "(targets != -100)"),),
+        swap=((COUNT, "int((targets != -100).sum())"),),
+    ),
+    WrongAnswer(
+        id="negative-targets-ignored",
+        title="negative targets taken for the ignored ones",
+        explanation=(
+            "Your count leaves out whatever is negative. Padding may be marked by 0 as well, and a target that is a "
+            "number to be hit, not a class, may be negative and valid. What is ignored is said by the argument."
+        ),
+        caught_by="test_ignored_targets_do_not_count",
+        swap=((COUNT, "int((targets >= 0).sum())"),),
+    ),
+    WrongAnswer(
+        id="zero-taken-for-none",
+        title="an ignore_index of 0 taken for None",
+        explanation=(
+            "`if ignore_index:` is False for 0 too, and many a vocabulary has its padding at 0. Ask whether the argument "
+            "is None."
+        ),
+        caught_by="test_ignored_targets_do_not_count",
+        swap=(("    if ignore_index is None:\n", "    if not ignore_index:\n"),),
+    ),
+    WrongAnswer(
+        id="valid-samples-counted",
+        title="samples with a valid target counted, not the valid targets",
+        explanation=(
+            "A sample with one valid word and a sample with forty count the same in yours. The mean of `loss_fn` is over "
+            "targets, wherever they lie; so is the count."
+        ),
+        caught_by="test_ignored_targets_do_not_count",
+        swap=((COUNT, "int((targets != ignore_index).flatten(1).any(1).sum())"),),
     ),
     WrongAnswer(
         id="cleared-to-zero",
@@ -302,13 +366,33 @@ wrong_answers = [
         title="only the gradients known to the optimiser cleared",
         explanation=(
             "`optimizer.zero_grad()` knows the optimiser's parameters. A frozen parameter of the model that is not "
-            "among them keeps its old gradient, which then enters the norm. Whose gradients does the task speak of?"
+            "among them keeps its old gradient. Whose gradients does the task speak of?"
+        ),
+        caught_by="test_nothing_from_before_counts",
+        swap=((CLEAR, "    optimizer.zero_grad()\n"),),
+    ),
+    WrongAnswer(
+        id="frozen-gradient-in-the-norm",
+        title="an old gradient of a frozen parameter in the norm",
+        explanation=(
+            "A frozen parameter that the optimiser does not know keeps its old gradient, and your norm is over all "
+            "parameters of the model, so it counts. Clear them all, and measure what is trained."
         ),
         caught_by="test_nothing_from_before_counts",
         swap=(
             (CLEAR, "    optimizer.zero_grad()\n"),
             ("clip_grad_norm_(trainable, limit)", "clip_grad_norm_(model.parameters(), limit)"),
         ),
+    ),
+    WrongAnswer(
+        id="only-trainable-cleared",
+        title="only the gradients of trainable parameters cleared",
+        explanation=(
+            "A frozen parameter may have a gradient from the time before it was frozen. An optimiser that holds it looks "
+            "at `.grad`, not at `requires_grad`, and moves it."
+        ),
+        caught_by="test_nothing_from_before_counts",
+        swap=((CLEAR, "    for parameter in trainable:\n        parameter.grad = None\n"),),
     ),
     WrongAnswer(
         id="clipped-for-each-parameter",
@@ -427,6 +511,54 @@ wrong_answers = [
         swap=(("not math.isfinite(grad_norm)", "not math.isfinite(loss)"),),
     ),
     WrongAnswer(
+        id="loss-watched-as-well",
+        title="a step left out because the loss is infinite, although the gradient is finite",
+        explanation=(
+            "You skip when the norm or the loss is not finite. An absolute error from an infinite target is infinite, "
+            "and its gradient is 1 or -1, a step like any other. What the optimiser uses is the gradient alone."
+        ),
+        caught_by="test_clipping_and_skipping",
+        swap=(("not math.isfinite(grad_norm)", "not (math.isfinite(grad_norm) and math.isfinite(loss))"),),
+    ),
+    WrongAnswer(
+        id="ended-at-the-first-bad-loss",
+        title="the call ended at the first loss that is not finite",
+        explanation=(
+            "As soon as a loss is NaN or infinite your function returns. The other micro-batches are not run, and the "
+            "norm is not measured; but the norm is what decides, and it may be finite."
+        ),
+        caught_by="test_clipping_and_skipping",
+        swap=(
+            (
+                "        loss += part.item()\n",
+                "        loss += part.item()\n"
+                "        if not math.isfinite(loss):\n"
+                "            model.zero_grad()\n"
+                '            return {"loss": loss, "grad_norm": math.nan, "skipped": True, "count": total}\n',
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="only-nan-noticed",
+        title="NaN noticed, infinity not",
+        explanation=(
+            "A gradient that is infinite makes the norm infinite, which `isnan` does not see, and your optimiser steps. "
+            "Ask whether the norm is finite."
+        ),
+        caught_by="test_clipping_and_skipping",
+        swap=(("not math.isfinite(grad_norm)", "math.isnan(grad_norm)"),),
+    ),
+    WrongAnswer(
+        id="gradients-gone-after-the-step",
+        title="the gradients cleared after the step too",
+        explanation=(
+            "You clear at the start, as you should, and after the step once more. Then nobody can look at the gradients "
+            "that the step used, to log or to compare them. The rules say that they stay."
+        ),
+        caught_by="test_clipping_and_skipping",
+        swap=(("        optimizer.step()\n", "        optimizer.step()\n        optimizer.zero_grad()\n"),),
+    ),
+    WrongAnswer(
         id="nan-gradients-left",
         title="bad gradients left behind after a skipped step",
         explanation=(
@@ -499,6 +631,19 @@ wrong_answers = [
                 "    if max_grad_norm is not None and not",
                 "    model.zero_grad()\n    if max_grad_norm is not None and not",
             ),
+        ),
+    ),
+    WrongAnswer(
+        id="limit-checked-too-late",
+        title="the limit checked when it is needed",
+        explanation=(
+            "A limit of 0 is refused, but only after all micro-batches have been run and the old gradients are gone. A "
+            "call that is refused should change nothing: check all arguments first."
+        ),
+        caught_by="test_bad_input_changes_nothing",
+        swap=(
+            (LIMIT, ""),
+            ("    # norm of all gradients as one vector;", LIMIT + "    # norm of all gradients as one vector;"),
         ),
     ),
 ]

@@ -20,7 +20,11 @@ CLEAR = (
     "            parameter.grad = None  # an optimiser skips None; a gradient of zeros would still decay the weight\n"
 )
 SET = "parameter.requires_grad_(parameter in chosen)"
-MODE = "module.training = every if has_statistics else some"
+MODE = "module.training = bool(flags) and all(flags) if has_statistics else any(flags)"
+WALK = "    for module in model.modules():  # a parent comes before its children\n"
+LAST = "        inherited.update(dict.fromkeys(module.children(), flags))\n"
+OWN = "        flags = own or inherited[module]\n"
+STATISTICS = "has_statistics = not own and bool(list(module.buffers()))"
 REFUSE = '        if not matching:\n            raise ValueError(f"the pattern {pattern!r} matches no parameter")\n'
 FILTER = "trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]\n    if not"
 
@@ -34,7 +38,7 @@ wrong_answers = [
             "own."
         ),
         caught_by=MODES,
-        swap=(("    visit(model, False, False)", "    model.train()"),),
+        swap=((LAST, LAST + "    model.train()\n"),),
     ),
     WrongAnswer(
         id="gradients-zeroed-only",
@@ -83,7 +87,7 @@ wrong_answers = [
             "although its weight and bias stand still. No optimiser is needed for that: the forward pass does it."
         ),
         caught_by=TRAINING,
-        swap=((MODE, "module.training = True if isinstance(module, nn.BatchNorm1d) else some"),),
+        swap=((MODE, "module.training = isinstance(module, nn.BatchNorm1d) or any(flags)"),),
     ),
     WrongAnswer(
         id="dropout-of-the-frozen-part",
@@ -95,11 +99,10 @@ wrong_answers = [
         caught_by=MODES,
         swap=(
             (
-                "    visit(model, False, False)",
-                "    visit(model, False, False)\n"
-                "    for module in model.modules():\n"
+                LAST,
+                LAST + "    for module in model.modules():\n"
                 "        if not list(module.parameters()) and not list(module.buffers()):\n"
-                "            module.training = model.training",
+                "            module.training = model.training\n",
             ),
         ),
     ),
@@ -112,14 +115,14 @@ wrong_answers = [
             "the table asks their surroundings."
         ),
         caught_by=MODES,
-        swap=((MODE, "module.training = any(trainable)"),),
+        swap=((MODE, "module.training = any(own)"),),
     ),
     WrongAnswer(
         id="substring-matched",
         title="patterns found anywhere in a name",
         explanation=(
             "`layers.1` is also a part of `layers.10.weight`, so more is trained than was asked for. The pattern has "
-            "to match the name from the first letter to the last."
+            "to match the name from the first character to the last."
         ),
         caught_by=NAMES,
         swap=((MATCH, 'if pattern.strip("*") in name]'),),
@@ -139,11 +142,74 @@ wrong_answers = [
         id="regular-expression",
         title="the patterns read as regular expressions",
         explanation=(
-            "In a regular expression a dot is any letter, `?` makes what precedes it optional, and a match need not "
+            "In a regular expression a dot is any character, `?` makes what precedes it optional, and a match need not "
             "reach the end. The patterns are the simpler ones that file names are matched with."
         ),
         caught_by=NAMES,
         swap=((MATCH, 'if __import__("re").match(pattern if pattern[:1] != "*" else "." + pattern, name)]'),),
+    ),
+    WrongAnswer(
+        id="end-left-open",
+        title="a name may go on where the pattern ends",
+        explanation=(
+            "`scale` also trains `scale_offset` in your version, as `weight_ih_l0` of an LSTM would train "
+            "`weight_ih_l0_reverse`. A pattern without a star at its end has to end where the name ends."
+        ),
+        caught_by=NAMES,
+        swap=(
+            (
+                "    for parameter in model.parameters():\n        parameter.requires_grad_",
+                "    chosen = {p for name, p in named if any(fnmatchcase(name, each + '*') for each in trainable)}\n"
+                "    for parameter in model.parameters():\n        parameter.requires_grad_",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="dots-not-covered",
+        title="a star that stops at a dot",
+        explanation=(
+            "Your star covers one part of a name, as in paths of files, so `*.bias` misses `layers.0.bias`. In these "
+            "patterns a dot is a character like any other."
+        ),
+        caught_by=NAMES,
+        swap=((MATCH, 'if fnmatchcase(name, pattern) and name.count(".") == pattern.count(".")]'),),
+    ),
+    WrongAnswer(
+        id="one-name-freezes",
+        title="a name that does not match freezes a tied parameter",
+        explanation=(
+            "A tied parameter comes up once under each of its names. In your version a name that does not match undoes "
+            "what another of its names has decided. One match is enough."
+        ),
+        caught_by=NAMES,
+        swap=(
+            (
+                "    for parameter in model.parameters():\n        parameter.requires_grad_(parameter in chosen)",
+                "    last = dict((parameter, name) for name, parameter in named)  # of several names the last\n"
+                "    chosen = {p for p in chosen if any(fnmatchcase(last[p], pattern) for pattern in trainable)}\n"
+                "    for parameter in model.parameters():\n        parameter.requires_grad_(parameter in chosen)",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="regular-expression-by-hand",
+        title="a regular expression made by hand, in which a dot is any character",
+        explanation=(
+            "You turn the pattern into a regular expression and leave its dots as they are, where they stand for any "
+            "character: `layers.1.*` then covers `layers.10.weight`. The standard library has these patterns ready."
+        ),
+        caught_by=NAMES,
+        swap=((MATCH, 'if __import__("re").fullmatch(pattern.replace("?", ".").replace("*", ".*"), name)]'),),
+    ),
+    WrongAnswer(
+        id="beginning-left-open",
+        title="a name may begin before the pattern does",
+        explanation=(
+            "`head.weight` also trains `decoder.head.weight` in your version. A pattern without a star at its beginning "
+            "has to begin where the name begins."
+        ),
+        caught_by=NAMES,
+        swap=((MATCH, 'if fnmatchcase(name, "*" + pattern)]'),),
     ),
     WrongAnswer(
         id="upper-and-lower-case-alike",
@@ -197,6 +263,39 @@ wrong_answers = [
             (
                 "sorted(name for name, parameter in model.named_parameters() if parameter.requires_grad)",
                 "sorted(name for name, parameter in named if parameter.requires_grad)",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="gradients-zeroed-in-place",
+        title="gradients of frozen parameters filled with zeros in place",
+        explanation=(
+            "The flags are right, but a gradient of zeros is a gradient: an optimiser that holds the parameter still "
+            "applies its weight decay and its momentum. PyTorch skips a parameter only if it has no gradient at all."
+        ),
+        caught_by=GRADIENTS,
+        swap=(
+            (
+                CLEAR,
+                "        if parameter not in chosen and parameter.grad is not None:\n            parameter.grad.zero_()\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="cleared-when-switched-off",
+        title="gradients cleared only where the flag is switched off now",
+        explanation=(
+            "A parameter that was frozen already, by other code for instance, may still have the gradient of an earlier "
+            "backward pass, and an optimiser that holds it goes on moving it. Frozen parameters have none afterwards, "
+            "whatever their flag was before."
+        ),
+        caught_by=GRADIENTS,
+        swap=(
+            (
+                "        parameter.requires_grad_(parameter in chosen)\n        if parameter not in chosen:",
+                "        was_trainable = parameter.requires_grad\n"
+                "        parameter.requires_grad_(parameter in chosen)\n"
+                "        if was_trainable and parameter not in chosen:",
             ),
         ),
     ),
@@ -262,7 +361,7 @@ wrong_answers = [
         id="string-accepted",
         title="a plain string taken for a list of patterns",
         explanation=(
-            'A string is a sequence of letters, so `"*"` trains everything and any other string means something that '
+            'A string is a sequence of characters, so `"*"` trains everything and any other string means something that '
             "nobody meant. It has to be refused with the exception that the rules name."
         ),
         caught_by=REFUSED,
@@ -276,7 +375,7 @@ wrong_answers = [
             "Look at what is inside: `parameters()` of a module includes everything below it unless told otherwise."
         ),
         caught_by=MODES,
-        swap=(("module.parameters()]\n        if", "module.parameters(recurse=False)]\n        if"),),
+        swap=(("module.parameters()]\n        flags", "module.parameters(recurse=False)]\n        flags"),),
     ),
     WrongAnswer(
         id="mode-of-the-parent-only",
@@ -286,12 +385,7 @@ wrong_answers = [
             "normalisation too, so its statistics drift. A module with parameters goes by its own."
         ),
         caught_by=MODES,
-        swap=(
-            (
-                "        if trainable:\n            some, every",
-                "        if trainable and list(module.children()):\n            some, every",
-            ),
-        ),
+        swap=((OWN, "        flags = own if own and list(module.children()) else inherited[module]\n"),),
     ),
     WrongAnswer(
         id="all-parameters-needed",
@@ -301,7 +395,7 @@ wrong_answers = [
             "For modules with parameters one trainable parameter is enough."
         ),
         caught_by=MODES,
-        swap=(("some, every = any(trainable), all(trainable)", "some, every = all(trainable), all(trainable)"),),
+        swap=((MODE, "module.training = bool(flags) and all(flags)"),),
     ),
     WrongAnswer(
         id="statistics-without-parameters",
@@ -311,7 +405,102 @@ wrong_answers = [
             "statistics, and frozen layers behind it were trained with these. The table has a row of its own for it."
         ),
         caught_by=MODES,
-        swap=((MODE, "module.training = some"),),
+        swap=((MODE, "module.training = any(flags)"),),
+    ),
+    WrongAnswer(
+        id="only-batch-normalisation",
+        title="batch normalisation taken for the only kind of statistics",
+        explanation=(
+            "Your rule for buffers asks for the class BatchNorm. Other modules have statistics without parameters too: "
+            "instance normalisation, an average of your own, a container that holds one. The table asks for buffers."
+        ),
+        caught_by=MODES,
+        swap=((STATISTICS, "has_statistics = not own and isinstance(module, nn.modules.batchnorm._BatchNorm)"),),
+    ),
+    WrongAnswer(
+        id="own-buffers-only",
+        title="only a module's own buffers looked at",
+        explanation=(
+            "A Sequential of batch normalisation without parameters and dropout has no buffers of its own, so your "
+            "code treats it like dropout. Inside means in itself or in anything below it."
+        ),
+        caught_by=MODES,
+        swap=(("bool(list(module.buffers()))", "bool(list(module.buffers(recurse=False)))"),),
+    ),
+    WrongAnswer(
+        id="mode-handed-down",
+        title="the mode of the parent handed down to dropout",
+        explanation=(
+            "Your dropout takes the mode of the module directly above it. If that module has no parameters itself, its "
+            "mode may be that of its statistics. What counts for dropout is what is trainable in its nearest "
+            "ancestor with parameters."
+        ),
+        caught_by=MODES,
+        swap=(
+            (
+                MODE,
+                MODE + "\n        for child in module.children():\n"
+                "            if not list(child.parameters()) and not list(child.buffers()):\n"
+                "                child.handed = module.training\n"
+                '        module.training = getattr(module, "handed", module.training)',
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="all-of-the-model-asked",
+        title="statistics without parameters move only if all of the model is trainable",
+        explanation=(
+            "For a module with buffers only your code asks the parameters of the whole model. In a head that is trained "
+            "as a whole, on a frozen encoder, its statistics should move: ask the nearest ancestor with parameters."
+        ),
+        caught_by=MODES,
+        swap=(
+            (
+                MODE,
+                "of_the_model = [parameter.requires_grad for parameter in model.parameters()]\n"
+                "        module.training = bool(flags) and all(of_the_model) if has_statistics else any(flags)",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="saved-buffers-only",
+        title="buffers that are not saved overlooked",
+        explanation=(
+            "A `state_dict` leaves out buffers registered with persistent=False. They are buffers, and forward passes "
+            "change them like others; ask the module for its buffers."
+        ),
+        caught_by=MODES,
+        swap=(("bool(list(module.buffers()))", "bool(module.state_dict())"),),
+    ),
+    WrongAnswer(
+        id="partly-frozen-norm",
+        title="batch normalisation in inference mode because one of its two parameters is frozen",
+        explanation=(
+            "For batch normalisation your code wants the weight and the bias trainable. The first row of the table makes "
+            "no difference between layers: one trainable parameter inside is enough."
+        ),
+        caught_by=MODES,
+        swap=((MODE, MODE.replace("has_statistics", "has_statistics or isinstance(module, nn.BatchNorm1d)")),),
+    ),
+    WrongAnswer(
+        id="parent-asked",
+        title="only the parent asked, not the nearest ancestor with parameters",
+        explanation=(
+            "Dropout may stand in a container that has no parameters either. Your code then finds nothing trainable "
+            "there and switches it off. Go on upwards until a module has parameters."
+        ),
+        caught_by=MODES,
+        swap=((LAST, LAST.replace("flags)", "own)")),),
+    ),
+    WrongAnswer(
+        id="containers-forgotten",
+        title="the mode of containers left as it was",
+        explanation=(
+            "Layers get their mode, but the model, a Sequential or a block keeps the one it had. Code that asks "
+            "`module.training` of a container, as many a forward method does, gets a wrong answer."
+        ),
+        caught_by=MODES,
+        swap=((MODE, "if not list(module.children()):\n            " + MODE),),
     ),
     WrongAnswer(
         id="never-switched-on",
@@ -321,7 +510,7 @@ wrong_answers = [
             "comes from a checkpoint is in inference mode as a whole, so its head would be trained without dropout."
         ),
         caught_by=BEFORE,
-        swap=((MODE, "module.training = module.training and (every if has_statistics else some)"),),
+        swap=((MODE, "module.training = module.training and (all(flags) if has_statistics else any(flags))"),),
     ),
     WrongAnswer(
         id="statistics-never-move",
@@ -331,7 +520,7 @@ wrong_answers = [
             "its statistics never follow the features. The table says when it is in training mode."
         ),
         caught_by=BEFORE,
-        swap=((MODE, "module.training = some and not has_statistics"),),
+        swap=((MODE, "module.training = any(flags) and not has_statistics"),),
     ),
     WrongAnswer(
         id="nothing-trainable-ignored",
@@ -343,8 +532,8 @@ wrong_answers = [
         caught_by=BEFORE,
         swap=(
             (
-                "    visit(model, False, False)",
-                "    if any(parameter.requires_grad for parameter in model.parameters()):\n        visit(model, False, False)",
+                WALK,
+                "    if not any(parameter.requires_grad for parameter in model.parameters()):\n        return\n" + WALK,
             ),
         ),
     ),
