@@ -18,28 +18,40 @@
 #   Rows of one group need not be neighbours.
 # - `fractions` is a tuple or list of any length, one number for each split; zeros are allowed.
 #
-# **Both functions that split** return `int64` arrays `(rows of the split,)` of row numbers in ascending order. Every
-# row is in exactly one split, and all rows of a group are in the same one. A fraction of 0 gives an empty array (of
-# dtype `int64` too), every other split gets at least one group. The seed decides which groups go where: the same call
-# gives the same result, another seed shuffles the groups differently, so that over many seeds every group is found in
-# different splits. Draw from a generator of your own, made from the seed (`np.random.default_rng(seed)`, for example):
-# the global random states of NumPy and Python stay as they are.
+# **Both functions that split** keep these rules; a helper that both need may stand in the cell of part 1.
+#
+# - They return `int64` arrays `(rows of the split,)` of row numbers in ascending order. Every row is in exactly one
+#   split, and all rows of a group are in the same one.
+# - A fraction of 0 gives an empty array (of dtype `int64` too), every other split gets at least one group.
+# - The seed decides which groups go where: the same call gives the same result, also when Python is started again
+#   tomorrow. Another seed shuffles the groups differently, so that over many seeds every group is found in different
+#   splits.
+# - Draw from a generator of your own, made from the seed (`np.random.default_rng(seed)`, for example): the global
+#   random states of NumPy and Python stay as they are.
+#
+# They differ in what they count:
 #
 # - **`group_split` counts groups.** With `G` groups, split `i` has a quota of `fractions[i] * G` groups. It gets the
 #   whole part of its quota. The groups that remain go to the splits with the largest fractional parts, one each, ties
 #   to the earlier split (the largest-remainder method). Then every split with a positive fraction that is still empty,
 #   the earlier one first, takes one group from the split that has the most groups at that moment (the earliest of
-#   several).
+#   several). Whether you compute quotas as floats or exactly is up to you: cases in which rounding errors decide do not
+#   occur.
 # - **`size_aware_group_split` counts rows.** Split `i` has a target of `fractions[i] * rows` rows. Take the groups in
 #   an order shuffled by the seed; each goes to the split that lacks most rows (target minus rows so far), ties to the
 #   earlier split. But as soon as there are only as many groups left as there are empty splits with a positive
-#   fraction, a group may go to one of these only. No split can then exceed its target by the size of the largest group.
-# - **`leakage`.** `parts` is a tuple or list of index arrays or lists, of any number; a part may be empty. A group that
-#   is in three parts counts once. The result is an `int` or a NumPy integer.
-# - **`ValueError`** in both functions that split for: no rows, `groups` that is not one-dimensional, a negative or NaN
-#   fraction, fractions whose sum differs from 1 by more than 1e-9, fewer groups than positive fractions. The function
-#   `require_fractions` below is given and covers the last three; calling it is up to you. `leakage` need not check.
-# - No argument is changed. **Forbidden:** `sklearn`.
+#   fraction, a group may go to one of these only. A split then exceeds its target by less than the largest group has
+#   rows.
+#
+# **`leakage`** takes a tuple or list `parts` of index arrays or lists, of any number; a part may be empty. A group that
+# is in three parts counts once. The result is an `int` or a NumPy integer.
+#
+# **`ValueError`** in both functions that split for no rows and for `groups` that is not one-dimensional; and for a
+# negative or NaN fraction, for fractions whose sum differs from 1 by more than 1e-9, and for fewer groups than positive
+# fractions. These last three are found by the function `require_fractions` below, which is given; calling it is up to
+# you. `leakage` need not check anything.
+#
+# No argument is changed. **Forbidden:** `sklearn`.
 #
 # ## A worked example
 #
@@ -62,7 +74,6 @@
 # that domain (Gururangan et al., 2020).
 
 # %%
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -136,7 +147,7 @@ def size_aware_group_split(
     """Split rows by whole groups, so that the numbers of rows follow the fractions.
 
     Arguments, result and errors are those of `group_split`. In an order shuffled by the seed, each group goes to the
-    split that lacks most rows; no split exceeds its target by the size of the largest group.
+    split that lacks most rows; no split exceeds its target by as many rows as the largest group has.
     """
     ### BEGIN SOLUTION
     groups = np.asarray(groups)
@@ -177,7 +188,8 @@ def leakage(groups: ArrayLike, parts: Sequence[ArrayLike]) -> int:
     ### BEGIN SOLUTION
     groups = np.asarray(groups)
     # an empty list would become a float array, which cannot be an index
-    found_in = Counter(name for part in parts for name in set(groups[np.asarray(part, dtype=np.int64)].tolist()))
+    names_in_part = [set(groups[np.asarray(part, dtype=np.int64)].tolist()) for part in parts]
+    found_in = {name: sum(name in names for names in names_in_part) for name in set().union(*names_in_part)}
     return sum(count > 1 for count in found_in.values())
     ### END SOLUTION
 
@@ -186,16 +198,16 @@ def leakage(groups: ArrayLike, parts: Sequence[ArrayLike]) -> int:
 # ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
-# # Ten photos with three captions each, the rows of a photo not next to each other.
-# photo = [f"photo {row % 10}" for row in range(30)]
-# assert leakage(photo, (list(range(20)), list(range(20, 30)))) == 10  # the first 20 rows show all ten photos
+# # Twelve photos with three captions each, the rows of a photo not next to each other.
+# photo = [f"photo {row % 12}" for row in range(36)]
+# assert leakage(photo, (list(range(24)), list(range(24, 36)))) == 12  # the first 24 rows show all twelve photos
 # for split_rows in (group_split, size_aware_group_split):
-#     parts = split_rows(photo, (0.5, 0.25, 0.25), seed=3)
-#     assert sorted(row for part in parts for row in part) == list(range(30))
+#     parts = split_rows(photo, (0.3, 0.4, 0.3), seed=3)
+#     assert sorted(row for part in parts for row in part) == list(range(36))
 #     assert leakage(photo, parts) == 0
-# # The quotas are 5, 2.5 and 2.5 photos, the targets 15, 7.5 and 7.5 rows.
-# assert [len(part) for part in group_split(photo, (0.5, 0.25, 0.25), seed=3)] == [15, 9, 6]
-# assert [len(part) for part in size_aware_group_split(photo, (0.5, 0.25, 0.25), seed=3)] == [15, 9, 6]
+# # The quotas are 3.6, 4.8 and 3.6 photos, the targets 10.8, 14.4 and 10.8 rows.
+# assert [len(part) for part in group_split(photo, (0.3, 0.4, 0.3), seed=3)] == [12, 15, 9]
+# assert [len(part) for part in size_aware_group_split(photo, (0.3, 0.4, 0.3), seed=3)] == [12, 15, 9]
 
 # %% [markdown]
 # ## Hints
@@ -231,6 +243,6 @@ def leakage(groups: ArrayLike, parts: Sequence[ArrayLike]) -> int:
 # ## References
 #
 # - Suchin Gururangan, Ana Marasović, Swabha Swayamdipta, et al. (2020). Don't Stop Pretraining: Adapt Language Models
-#   to Domains and Tasks.
+#   to Domains and Tasks. ACL 2020.
 # - Lin Chen, Jinsong Li, Xiaoyi Dong, et al. (2024). Are We on the Right Way for Evaluating Large Vision-Language
-#   Models?
+#   Models? NeurIPS 2024.

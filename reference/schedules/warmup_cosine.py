@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -82,15 +82,15 @@ from torch.optim.lr_scheduler import LambdaLR
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of them are often published. All of them must be right for the 3 points, so
-# guessing earns nothing.
+# Set each claim to `True` or `False`. Some of the false ones can be found in print. All of them must be right for the 3
+# points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
-# | `decay_quickens_the_end` | The rate is decayed so that training does not become slow towards its end. |
+# | `decay_quickens_the_end` | The purpose of the decay is to make training faster towards its end. |
 # | `small_data_fixed_rate` | That a data set is small is in itself a good reason to keep the rate constant. |
 # | `adam_sets_the_rate` | With Adam it makes no difference what `lr` is, as Adam finds the size of its steps itself. |
-# | `overfitting_comes_first` | A rate a hundred times too large shows first in a validation loss that rises alone. |
+# | `overfitting_comes_first` | A rate 100 times too large shows first in the validation loss alone, as overfitting. |
 # | `downward_search_misses` | A search that starts at 1e-5 and only goes down can miss the best rate of a new head. |
 # | `flattest_direction_limits` | On a quadratic loss, the flattest direction decides which rate still converges. |
 # | `noise_floor_falls` | On a quadratic loss with noisy gradients, a smaller constant rate leaves SGD less spread. |
@@ -135,9 +135,10 @@ claims.update(
 #
 # **One idea:** a schedule is a factor for each *update*, and every group of parameters multiplies its own rate by it.
 #
-# Steps are counted from 0: the update number `step` (the first is 0) uses the factor of `step`. Numbers are Python
-# floats in full precision; `step`, `warmup_steps` and `total_steps` are ints. The first four functions raise
-# `ValueError` for arguments out of range, as listed.
+# Steps are counted from 0: the update number `step` (the first is 0) uses the factor of `step`. Results are single
+# numbers in double precision, such as Python floats; `step`, `warmup_steps` and `total_steps` are ints. The first four
+# functions raise `ValueError` for arguments out of range, as listed. Mind the signatures: where `total_steps` comes
+# first, the arguments can be given by name only.
 #
 # ### `lr_factor(step, warmup_steps, total_steps, kind, min_ratio=0.0) -> float`
 #
@@ -177,8 +178,10 @@ claims.update(
 # `hessian` is a symmetric positive semidefinite matrix, a float32 or float64 tensor of shape `(n, n)`. Gradient descent
 # with a constant rate runs on the loss `0.5 * x @ hessian @ x`. Return the bound of the rate: below it gradient descent
 # converges from every start, above it it diverges from almost every one. `ValueError` if `hessian` is empty, not 2-D or
-# not square, has an entry that is not finite, is not symmetric, or has no positive eigenvalue. How far `hessian` is
-# from its transpose is judged relative to its largest entry: up to a millionth of it is rounding and must be accepted.
+# not square, has an entry that is not finite, is not symmetric, or is all zeros, so that there is no bound. Negative
+# eigenvalues do not occur. How far `hessian` is from its transpose is judged relative to its largest entry: a
+# difference of up to a millionth of it is rounding and must be accepted, one of a hundredth or more must be refused;
+# where in between you draw the line is up to you.
 #
 # **Forbidden:** ready-made schedules (`CosineAnnealingLR`, `LinearLR`, `OneCycleLR`, `SequentialLR` and their like in
 # `torch.optim.lr_scheduler`) and the package `transformers`. `LambdaLR` is what you should use.
@@ -207,7 +210,8 @@ def lr_factor(step: int, warmup_steps: int, total_steps: int, kind: str, min_rat
     Raises:
         ValueError: an argument is out of range, or the kind is unknown.
 
-    Source: warm-up, Goyal et al. (2017); cosine, Loshchilov and Hutter (2017).
+    Source: cosine, Loshchilov and Hutter (2017); warm-up after Goyal et al. (2017), but from 0, while they climb
+    from the rate of a small batch.
     """
     ### BEGIN SOLUTION
     if kind not in ("constant", "linear", "cosine"):
@@ -262,7 +266,7 @@ def make_scheduler(optimizer: Optimizer, *, total_steps: int, warmup_steps: int,
 
 # %% tags=["solution"]
 def train_with_schedule(
-    optimizer: Optimizer, scheduler: Any, loss_fn: Callable[[Any], Tensor], batches: Iterable[Any], epochs: int
+    optimizer: Optimizer, scheduler: Any, loss_fn: Callable[[Any], Tensor], batches: Sequence[Any], epochs: int
 ) -> list[float]:
     """Make one update, and one step of the scheduler, for each batch in each epoch.
 
@@ -293,7 +297,7 @@ def max_stable_lr(hessian: Tensor) -> float:
     """Bound of the learning rate of gradient descent on the loss `0.5 * x @ hessian @ x`.
 
     hessian (n, n): float32 or float64, symmetric up to rounding, positive semidefinite; computed in float64.
-    Raises ValueError if it is empty, not a square matrix, not finite, not symmetric or has no positive eigenvalue.
+    Raises ValueError if it is empty, not a square matrix, not finite, not symmetric or all zeros.
     """
     ### BEGIN SOLUTION
     if hessian.ndim != 2 or hessian.shape[0] != hessian.shape[1] or hessian.numel() == 0:
@@ -319,11 +323,11 @@ def max_stable_lr(hessian: Tensor) -> float:
 # assert torch.allclose(torch.tensor(cosine), expected), cosine
 #
 # trunk, head = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
-# optimizer = torch.optim.SGD([{"params": [trunk], "lr": 0.01}, {"params": [head], "lr": 1.0}])
-# scheduler = make_scheduler(optimizer, total_steps=4, warmup_steps=2)
+# optimizer = torch.optim.SGD([{"params": [trunk]}, {"params": [head], "lr": 1.0}], lr=0.01)
+# scheduler = make_scheduler(optimizer, total_steps=4, warmup_steps=1)
 # rates = train_with_schedule(optimizer, scheduler, lambda batch: (trunk + head).sum() * batch, [1.0, 3.0], epochs=2)
-# assert torch.allclose(torch.tensor(rates), torch.tensor([0, 0.005, 0.01, 0.005])), rates
-# assert math.isclose(head.item(), -(0.5 * 3 + 1 * 1 + 0.5 * 3), rel_tol=1e-6), head.item()
+# assert torch.allclose(torch.tensor(rates), torch.tensor([0, 0.01, 0.0075, 0.0025])), rates
+# assert math.isclose(head.item(), -(1 * 3 + 0.75 * 1 + 0.25 * 3), rel_tol=1e-6), head.item()
 # assert math.isclose(max_stable_lr(torch.diag(torch.tensor([5.0, 0.1]))), 0.4, rel_tol=1e-6)
 
 # %% [markdown]

@@ -77,7 +77,7 @@ from torch import Tensor, nn
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of them are published as explanations. All of them must be right for the 3
+# Set each claim to `True` or `False`. Some of the false ones can be found in print. All of them must be right for the 3
 # points, so guessing earns nothing. "The start" is before the first step; A, B and r are those of the code below.
 #
 # | id | claim |
@@ -141,7 +141,7 @@ claims.update(
 # | attribute | what it is |
 # |---|---|
 # | `base` | the given `nn.Linear` itself, with or without bias; its parameters get `requires_grad=False` |
-# | `lora_A` | parameter `(r, in)`, at the start drawn by `nn.init.kaiming_uniform_` (any `a`) |
+# | `lora_A` | parameter `(r, in)`, at the start drawn by `nn.init.kaiming_uniform_`: any `a`, all else by default |
 # | `lora_B` | parameter `(out, r)`, at the start all 0 |
 # | `merged` | bool, at the start `False` |
 #
@@ -151,28 +151,39 @@ claims.update(
 #   (ordinary inverted dropout, as in `nn.Dropout`). The path through the base never sees it.
 # - `lora_A` and `lora_B` have the dtype and the device of the base's weight. The layer starts in the mode (`training`)
 #   of its base: a model loaded for inference stays in inference mode when it is adapted.
-# - `delta_weight()` returns (alpha / r) · B A, of shape `(out, in)`, merged or not.
+# - `delta_weight()` returns (alpha / r) · B A, of shape `(out, in)`, merged or not. Whether gradients flow through it
+#   is up to you.
 # - `merge()` makes `base.weight` hold W + delta and sets `merged`; from then on `forward` is base(x) alone, without
-#   dropout. `unmerge()` brings W back, up to rounding, and clears `merged`. Either one does nothing when it has been
-#   done already, and never touches the bias or the factors. `base.weight` stays an `nn.Parameter` that requires no
-#   gradient.
-# - `TypeError` for a base that is no `nn.Linear`; `ValueError` for r below 1 or above the smaller of `in` and `out`,
-#   for `alpha` of 0 or less, for a `dropout` outside [0, 1).
+#   dropout. `unmerge()` brings W back, up to rounding, and clears `merged`; the factors do not change between the two.
+#   Either one does nothing when it has been done already, and never touches the bias or the factors. `base.weight`
+#   stays an `nn.Parameter` that requires no gradient. Nothing else changes it: `train()` and `eval()` neither merge nor
+#   unmerge. No base shares its weight tensor with another module, so tied embeddings are no concern here.
+# - `TypeError` for a base that is no `nn.Linear` (a subclass of it is one); `ValueError` for r below 1 or above the
+#   smaller of `in` and `out`, for an `alpha` that is not positive and finite, for a `dropout` outside [0, 1). NaN is
+#   refused in both places.
 #
 # **`inject_lora`** replaces every `nn.Linear` inside `model`, at any depth, whose own name is in `targets` by a
-# `LoRALinear` around it. The own name is the last part of the qualified name, the `q` of `encoder.0.q`; it has to match
-# exactly, and modules of other kinds stay as they are.
+# `LoRALinear` around it with the given r, alpha and dropout. The own name is the last part of the qualified name, the
+# `q` of `encoder.0.q`; it has to match exactly. Subclasses of `nn.Linear` are replaced too, modules of other kinds stay
+# as they are. What lies inside a `LoRALinear` is left alone: a later call with the target `base` wraps nothing again.
 #
 # - Afterwards `lora_A` and `lora_B` of all LoRA layers in the model require a gradient, also those of an earlier call,
-#   and no other parameter of the model does, heads and norms included.
+#   and no other parameter of the model does: heads and norms included, and whatever it is called, since a module of
+#   somebody else's may own a `lora_A` or a `lora_gate`.
 # - It returns the sorted list of the qualified names of what was replaced. If one `nn.Linear` is found under several
 #   matching names, one `LoRALinear` takes its place under all of them, and the list has all these names.
 # - `targets` is any collection of str: list, tuple, set. A plain string: `TypeError`. A target that matches nothing is
 #   ignored, but if nothing at all matches: `ValueError`, and the model is left as it was. That includes a `model` that
-#   is a bare `nn.Linear`, since there is nothing inside it.
+#   is a bare `nn.Linear`, since there is nothing inside it. If `LoRALinear` refuses one of the layers, its error comes
+#   through; how much of the model has changed by then is not laid down.
 #
 # **`lora_state`** returns those entries of `model.state_dict()` that are factors of LoRA layers, under the same names,
-# as detached copies that do not follow further training. Without LoRA layers it is empty.
+# as detached copies that do not follow further training. A layer with several names is in there under each of them.
+# Without LoRA layers the dictionary is empty.
+#
+# A warning for later: some of PyTorch's own modules read the weights of their parts without calling them
+# (`nn.MultiheadAttention` its `out_proj`, `nn.TransformerEncoderLayer` in inference mode also `linear1`) and fail with
+# an `AttributeError` once a `LoRALinear` is in that place. Such models are not used here.
 #
 # **Forbidden:** the library `peft`. Everything in PyTorch is allowed.
 
@@ -195,7 +206,7 @@ class LoRALinear(nn.Module):
     Args:
         base: the layer to adapt; it is kept as `base`, and its parameters are frozen.
         r: rank of the correction, from 1 to min(in_features, out_features).
-        alpha: positive; the correction is scaled by alpha / r.
+        alpha: positive and finite; the correction is scaled by alpha / r.
         dropout: probability of dropping an input of the correction in training mode, in [0, 1).
 
     Parameters lora_A (r, in_features) and lora_B (out_features, r), in the dtype of the base.
@@ -212,8 +223,8 @@ class LoRALinear(nn.Module):
             raise TypeError(f"base must be an nn.Linear, not a {type(base).__name__}")
         if not 1 <= r <= min(base.in_features, base.out_features):
             raise ValueError(f"r must be from 1 to {min(base.in_features, base.out_features)}, got {r}")
-        if alpha <= 0:
-            raise ValueError(f"alpha must be positive, got {alpha}")
+        if not 0 < alpha < math.inf:
+            raise ValueError(f"alpha must be positive and finite, got {alpha}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {dropout}")
         self.base = base.requires_grad_(False)
@@ -270,10 +281,14 @@ def inject_lora(model: nn.Module, targets: Collection[str], r: int, alpha: float
     ### BEGIN SOLUTION
     if isinstance(targets, str):
         raise TypeError("targets must be a collection of names, not one string")
+
+    def in_lora(name: str) -> bool:
+        return isinstance(model.get_submodule(name.rpartition(".")[0]), LoRALinear)
+
     found = {
         name: module
         for name, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, nn.Linear) and name.rpartition(".")[2] in targets
+        if isinstance(module, nn.Linear) and name.rpartition(".")[2] in targets and not in_lora(name)
     }
     if not found:
         raise ValueError(f"no nn.Linear inside the model is called {' or '.join(sorted(targets))}")
@@ -284,8 +299,11 @@ def inject_lora(model: nn.Module, targets: Collection[str], r: int, alpha: float
         parent, _, own_name = name.rpartition(".")
         setattr(model.get_submodule(parent), own_name, adapted[layer])
 
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.rpartition(".")[2] in ("lora_A", "lora_B"))
+    model.requires_grad_(False)
+    for module in model.modules():
+        if isinstance(module, LoRALinear):
+            module.lora_A.requires_grad_(True)
+            module.lora_B.requires_grad_(True)
     return sorted(found)
     ### END SOLUTION
 
@@ -293,11 +311,11 @@ def inject_lora(model: nn.Module, targets: Collection[str], r: int, alpha: float
 def lora_state(model: nn.Module) -> dict[str, Tensor]:
     """Return copies of all lora_A and lora_B under their names in `model.state_dict()`."""
     ### BEGIN SOLUTION
-    return {
-        name: tensor.clone()
-        for name, tensor in model.state_dict().items()
-        if name.rpartition(".")[2] in ("lora_A", "lora_B")
-    }
+    lora_layers = [
+        name for name, module in model.named_modules(remove_duplicate=False) if isinstance(module, LoRALinear)
+    ]
+    factors = {f"{name}.{factor}".lstrip(".") for name in lora_layers for factor in ("lora_A", "lora_B")}
+    return {name: tensor.clone() for name, tensor in model.state_dict().items() if name in factors}
     ### END SOLUTION
 
 
@@ -352,7 +370,7 @@ def lora_state(model: nn.Module) -> dict[str, Tensor]:
 # Layer: check the arguments, freeze the base, make the factors like the base's weight, take over its mode. Forward: if
 # merged, the base alone; otherwise drop out, down to r, up again, scale, add. Injection: first list everything that
 # matches, then build one layer for each different `nn.Linear`, then put it in its parent's place under each name, and
-# at last set `requires_grad` of every parameter of the model by what the parameter is.
+# at last set `requires_grad` of every parameter of the model by the layer that the parameter belongs to.
 #
 # </details>
 #

@@ -9,7 +9,6 @@ from torch import Tensor
 from grader.checking import (
     assert_claims,
     assert_close,
-    assert_dtype,
     assert_equal,
     assert_shape,
     assert_unchanged,
@@ -34,6 +33,22 @@ FACTORS = ("lora_A", "lora_B")
 
 def normal(rng: np.random.Generator, *shape: int) -> Tensor:
     return torch.from_numpy(rng.standard_normal(shape))
+
+
+def assert_names(actual: object, expected: list[str], *, what: str, cause: str = "") -> None:
+    """Fail unless `actual` is the list `expected`; the message names what is missing, superfluous or in disorder."""
+    if not isinstance(actual, list) or not all(isinstance(name, str) for name in actual) or actual == expected:
+        assert_equal(actual, expected, what=what, cause=cause)
+        return
+    surplus, missing = sorted(set(actual) - set(expected)), sorted(set(expected) - set(actual))
+    parts = [f"Superfluous: {', '.join(surplus)}."] * bool(surplus) + [f"Missing: {', '.join(missing)}."] * bool(
+        missing
+    )
+    if not parts:
+        repeated = len(actual) != len(expected)
+        parts = ["Some names are in there twice." if repeated else f"The names are right, but not sorted: {actual}."]
+    hint = f"\nLikely cause: {cause}" if cause else ""
+    raise AssertionError(f"The {what} is not what was expected. {' '.join(parts)}{hint}")
 
 
 # ---------------------------------------------------------------- what runs in the student's process
@@ -63,8 +78,6 @@ def adapt_a_layer_and_a_model(student, x, weight, bias, factors):
 
 def describe_new_layer(student, weight, bias, r, alpha, x, direction):
     """What a fresh layer is made of, its output, and where the first backward pass leaves a gradient."""
-    import math
-
     import torch
     from torch import nn
 
@@ -83,8 +96,7 @@ def describe_new_layer(student, weight, bias, r, alpha, x, direction):
             name: [list(parameter.shape), str(parameter.dtype), parameter.requires_grad]
             for name, parameter in layer.named_parameters()
         },
-        "B": layer.lora_B.detach().clone(),
-        "largest of A": bool(layer.lora_A.detach().abs().max() <= math.sqrt(6 / in_features) * 1.0001),
+        "numbers of B that are not 0": int((layer.lora_B != 0).sum()),
         "rows of A that are 0": int((layer.lora_A == 0).all(dim=1).sum()),
         "same A again": bool(torch.equal(layer.lora_A, other.lora_A)),
     }
@@ -94,7 +106,25 @@ def describe_new_layer(student, weight, bias, r, alpha, x, direction):
         name: None if parameter.grad is None else bool((parameter.grad != 0).any())
         for name, parameter in layer.named_parameters()
     }
-    return parts, output.detach(), base(x).detach(), gradients
+    return parts, str(output.dtype), torch.equal(output, base(x)), gradients
+
+
+def draw_lora_A(student, r, widths):
+    """What is to be seen of the distribution of lora_A at two input widths, the second four times the first."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(6)
+    narrow, wide = (student.LoRALinear(nn.Linear(width, r), r, 2.0).lora_A.detach().double() for width in widths)
+    ordered = (wide / wide.abs().max()).flatten().sort().values
+    evenly = bool((ordered - torch.linspace(-1, 1, len(ordered), dtype=torch.float64)).abs().max() < 0.14)
+    follows_width = bool(1.8 < (narrow.std() / wide.std()).item() < 2.2)
+    largest = (6 / widths[1]) ** 0.5 * 1.0001  # of a = 0; every other a makes the numbers smaller
+    return {
+        "evenly spread around 0": evenly,
+        "follows the width": follows_width,
+        "too large": evenly and follows_width and bool(wide.abs().max() > largest),
+    }
 
 
 def run_with_given_factors(student, weight, bias, factors, alpha, x, direction):
@@ -126,6 +156,7 @@ def run_with_dropout(student, base_training, mode, factors, x):
 
     torch.manual_seed(7)
     base = nn.Linear(x.shape[-1], len(factors[1])).to(x.dtype).train(base_training)
+    weight = base.weight.detach().clone()
     layer = student.LoRALinear(base, len(factors[0]), 5, dropout=0.4)
     with torch.no_grad():
         layer.lora_A.copy_(factors[0])
@@ -133,7 +164,8 @@ def run_with_dropout(student, base_training, mode, factors, x):
     if mode is not None:
         layer.train(mode)
     with torch.no_grad():
-        return [layer(x) - base(x) for _ in range(2)], torch.equal(layer(x), base(x))
+        outputs = [layer(x) - base(x) for _ in range(2)]
+        return outputs, torch.equal(layer(x), base(x)), torch.equal(base.weight, weight)
 
 
 def drop_inputs(student, factors, width, rows):
@@ -185,8 +217,12 @@ def merge_and_unmerge(student, weight, bias, factors, alpha, x, steps):
 
 
 def adapt_a_transformer(student, calls):
-    """A small model after calls of inject_lora with (targets, r): names, kinds, sizes, and which parameters train."""
+    """A small model after calls of inject_lora with (targets, r): names, LoRA layers, and which parameters train."""
+    import torch
     from torch import nn
+
+    class Projection(nn.Linear):
+        pass
 
     def block():
         attention = nn.ModuleDict({"q": nn.Linear(6, 5), "qkv": nn.Linear(6, 7), "q_norm": nn.LayerNorm(6)})
@@ -198,30 +234,60 @@ def adapt_a_transformer(student, calls):
     model = nn.Module()
     model.encoder = nn.ModuleList([block(), block()])
     model.up = nn.Conv1d(3, 4, 2)  # not linear, though it has the name
-    model.q = nn.Linear(4, 4)
+    model.q = Projection(4, 4)
     model.head = nn.Linear(6, 3)
+    model.lora_gate = nn.Parameter(torch.ones(2))  # these two belong to no LoRALinear
+    model.adapter = nn.Module()
+    model.adapter.lora_A = nn.Parameter(torch.ones(3, 2))
     returned = [student.inject_lora(model, targets, r, 4.0) for targets, r in calls]
-    kinds = {name: type(module).__name__ for name, module in model.named_modules() if name}
+    adapted = sorted(name for name, module in model.named_modules() if type(module).__name__ == "LoRALinear")
     trained = {name: list(p.shape) for name, p in model.named_parameters() if p.requires_grad}
-    return returned, kinds, trained, len(list(model.parameters()))
+    return returned, adapted, type(model.up).__name__, trained
 
 
-def adapt_a_shared_layer(student):
-    """One nn.Linear under two names in two parents."""
+def adapt_a_shared_layer(student, in_one_parent):
+    """One nn.Linear under two names, in one parent or in two; and the names in lora_state."""
     from torch import nn
 
     shared = nn.Linear(4, 4)
-    model = nn.ModuleDict({"text": nn.ModuleDict({"q": shared}), "image": nn.ModuleDict({"q": shared})})
-    names = student.inject_lora(model, {"q"}, 2, 3.0)
-    one, two = model["text"]["q"], model["image"]["q"]
-    return names, one is two, one.base is shared, sum(p.numel() for p in model.parameters() if p.requires_grad)
+    if in_one_parent:
+        model = nn.ModuleDict({"q": shared, "k": shared})
+        names = student.inject_lora(model, {"q", "k"}, 2, 3.0)
+        one, two = model["q"], model["k"]
+    else:
+        model = nn.ModuleDict({"text": nn.ModuleDict({"q": shared}), "image": nn.ModuleDict({"q": shared})})
+        names = student.inject_lora(model, {"q"}, 2, 3.0)
+        one, two = model["text"]["q"], model["image"]["q"]
+    around_it = one is two and getattr(one, "base", None) is shared
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return names, around_it, trained
 
 
-def inject_in_vain(student, targets, bare):
-    """requires_grad and names of the model, also when inject_lora raises; the error is raised again by the check."""
+def hand_on_alpha_and_dropout(student, x):
+    """Whether an injected layer does what a LoRALinear made with the same alpha and dropout does."""
+    import torch
     from torch import nn
 
-    model = nn.Linear(4, 4) if bare else nn.ModuleDict({"q": nn.Linear(4, 4), "norm": nn.LayerNorm(4)})
+    torch.manual_seed(9)
+    model = nn.ModuleDict({"q": nn.Linear(6, 5)})
+    student.inject_lora(model, ["q"], 3, 7.0, 0.4)
+    direct = student.LoRALinear(nn.Linear(6, 5), 3, 7.0, 0.4)
+    with torch.no_grad():
+        for layer in (model["q"], direct):
+            layer.lora_A.fill_(0.5)
+            layer.lora_B.fill_(2.0)
+        same_correction = torch.allclose(model["q"].delta_weight(), direct.delta_weight())
+        model.train()
+        return same_correction, not torch.equal(model["q"](x), model["q"](x))
+
+
+def inject_in_vain(student, targets, kind):
+    """The error that inject_lora raises on a model of this kind, and what still requires a gradient."""
+    from torch import nn
+
+    model = nn.Linear(4, 4) if kind == "bare" else nn.ModuleDict({"q": nn.Linear(4, 4), "norm": nn.LayerNorm(4)})
+    if kind == "adapted":
+        student.inject_lora(model, ["q"], 2, 3.0)
     error = None
     try:
         student.inject_lora(model, targets, 2, 3.0)
@@ -238,6 +304,7 @@ def train_and_save(student, factor, x):
     from torch import nn
 
     model = nn.Sequential(OrderedDict(q=nn.Linear(4, 6), act=nn.Tanh(), exploration=nn.Linear(6, 3)))
+    model.act.lora_A = nn.Parameter(torch.ones(2, 3))  # of a module that is no LoRALinear
     empty = student.lora_state(model)
     student.inject_lora(model, ["q"], 2, 3.0)
     with torch.no_grad():
@@ -253,6 +320,15 @@ def train_and_save(student, factor, x):
     moved = sorted(name for name in after if not torch.equal(before[name], after[name]))
     follows = sorted(name for name in state if not torch.equal(state[name], before[name]))
     return sorted(empty), sorted(state), follows, [tensor.requires_grad for tensor in state.values()], moved
+
+
+def save_a_shared_layer(student):
+    """The names in lora_state of a model that holds one adapted layer under two names."""
+    from torch import nn
+
+    layer = student.LoRALinear(nn.Linear(4, 4), 2, 3.0)
+    model = nn.ModuleDict({"text": nn.ModuleDict({"q": layer}), "image": nn.ModuleDict({"q": layer})})
+    return sorted(student.lora_state(model))
 
 
 # ---------------------------------------------------------------- the checks
@@ -273,9 +349,9 @@ def test_a_layer_by_hand_and_a_small_model(student):
     assert_equal(flag, True, what="attribute merged after merge()")
     assert_close(weight, torch.tensor([[4.0, 4.0, 1.0], [-2.0, 4.0, 4.0]]), what="merged weight of the base")
     assert_close(output, expected, what="output after merging", cause="a merged layer adds nothing any more")
-    assert_equal(names, ["q"], what="list returned by inject_lora")
-    assert_equal(trained, ["q.lora_A", "q.lora_B"], what="list of the parameters that would be trained")
-    assert_equal(state, ["q.lora_A", "q.lora_B"], what="sorted list of the names in lora_state")
+    assert_names(names, ["q"], what="list returned by inject_lora")
+    assert_names(trained, ["q.lora_A", "q.lora_B"], what="list of the parameters that would be trained")
+    assert_names(state, ["q.lora_A", "q.lora_B"], what="list of the names in lora_state")
 
 
 @points(3)
@@ -286,13 +362,23 @@ def test_claims(student):
 
 
 @points(1)
-@catches("both-random", "both-zero", "base-trainable", "factors-in-float32", "standard-normal-start")
+@catches(
+    "both-random",
+    "both-zero",
+    "zero-and-random-exchanged",
+    "base-trainable",
+    "bias-left-trainable",
+    "factors-in-float32",
+    "spread-not-by-width",
+    "standard-normal-start",
+    "normal-by-width",
+)
 def test_a_new_layer_changes_nothing_and_can_learn(student, rng):
     """A new layer computes what its base computes, its base is frozen, and the first gradient reaches B."""
     for dtype, with_bias in ((torch.float32, True), (torch.float64, False)):
         weight, x = normal(rng, 5, 24).to(dtype), normal(rng, 3, 24).to(dtype)
         bias = normal(rng, 5).to(dtype) if with_bias else None
-        parts, output, of_base, gradients = student.run(
+        parts, output_dtype, output_is_of_base, gradients = student.run(
             describe_new_layer, weight, bias, 3, 2.0, x, normal(rng, 3, 5).to(dtype)
         )
         told = f"of a new layer around nn.Linear(24, 5, bias={with_bias}), {dtype}, r=3"
@@ -301,31 +387,38 @@ def test_a_new_layer_changes_nothing_and_can_learn(student, rng):
         expected = {"base.weight": [[5, 24], False], "lora_A": [[3, 24], True], "lora_B": [[5, 3], True]}
         if with_bias:
             expected["base.bias"] = [[5], False]
-        assert_equal(sorted(parts["parameters"]), sorted(expected), what=f"list of the parameters {told}")
+        assert_names(sorted(parts["parameters"]), sorted(expected), what=f"list of the parameters {told}")
         for name, (shape, trains) in expected.items():
             found_shape, found_dtype, found_trains = parts["parameters"][name]
             assert_equal(found_shape, shape, what=f"shape of {name} {told}")
             assert_equal(found_dtype, str(dtype), what=f"dtype of {name} {told}")
             assert_equal(found_trains, trains, what=f"requires_grad of {name} {told}")
-        assert_equal(parts["B"], torch.zeros(5, 3, dtype=dtype), what=f"lora_B {told}")
-        assert_equal(parts["rows of A that are 0"], 0, what=f"number of rows of lora_A that are 0 {told}")
-        if parts["same A again"] or not parts["largest of A"]:
-            raise AssertionError(
-                f"lora_A {told} should be drawn anew by nn.init.kaiming_uniform_; "
-                + ("two layers have the same one." if parts["same A again"] else "it has numbers that are too large.")
-            )
-        assert_dtype(output, str(dtype).removeprefix("torch."), what=f"output {told}")
-        assert_equal(output, of_base, what=f"output {told}", cause="as long as B is 0, it is the output of the base")
+        assert_equal(parts["numbers of B that are not 0"], 0, what=f"number of entries of lora_B {told} that are not 0")
+        assert_equal(parts["rows of A that are 0"], 0, what=f"number of rows of lora_A {told} that are all 0")
+        if parts["same A again"]:
+            raise AssertionError(f"lora_A {told} should be drawn anew for each layer; two layers have the same one.")
+        assert_equal(output_dtype, str(dtype), what=f"dtype of the output {told}")
+        if not output_is_of_base:
+            raise AssertionError(f"The output {told} is not to the last bit that of the base, although lora_B is 0.")
         cause = "with B = 0 and A random, the first backward pass reaches B, and A has to wait"
         assert_equal(gradients["lora_B"], True, what=f"answer to 'is the gradient of lora_B not 0' {told}", cause=cause)
         if gradients["lora_A"]:
             raise AssertionError(f"The gradient of lora_A {told} is not 0, although lora_B is 0.")
 
+    drawn = student.run(draw_lora_A, 40, [50, 200])
+    told = "lora_A, r=40, of layers around nn.Linear(50, 40) and nn.Linear(200, 40) is not drawn as the table says"
+    if not drawn["evenly spread around 0"]:
+        raise AssertionError(f"{told}: its numbers are not spread evenly over an interval around 0.")
+    if not drawn["follows the width"]:
+        raise AssertionError(f"{told}: with inputs four times as wide, the numbers should be half as large.")
+    if drawn["too large"]:
+        raise AssertionError(f"{told}: its numbers are larger than with any `a`; leave the other arguments alone.")
+
 
 @points(1)
 @catches("scaling-inverted", "scaling-missing", "scaling-by-root", "delta-unscaled", "base-without-gradients")
 def test_base_and_correction_act_like_one_matrix(student, rng):
-    """Output, delta_weight and gradients are those of W + (alpha / r) B A, for any leading axes."""
+    """Output, its gradients and delta_weight are those of W + (alpha / r) B A, for any leading axes."""
     for leading, (in_features, out_features, r), alpha, with_bias in (
         ((4,), (5, 3, 2), 7.0, True),
         ((2, 3), (3, 6, 3), 1.0, False),
@@ -359,7 +452,14 @@ def test_base_and_correction_act_like_one_matrix(student, rng):
 
 
 @points(1)
-@catches("dropout-on-the-base", "dropout-behind-A", "dropout-at-inference", "mode-of-the-base-ignored")
+@catches(
+    "dropout-on-the-base",
+    "dropout-behind-A",
+    "dropout-without-rescaling",
+    "dropout-at-inference",
+    "mode-of-the-base-ignored",
+    "merged-by-eval",
+)
 def test_dropout_acts_on_the_way_into_the_correction_only(student, rng):
     """Dropout acts on what enters A, in training mode only, and a new layer is in the mode of its base."""
     factors = [normal(rng, 2, 4), normal(rng, 3, 2)]
@@ -373,10 +473,15 @@ def test_dropout_acts_on_the_way_into_the_correction_only(student, rng):
             "reaches the path through the base."
         )
     for base_training, mode in ((True, False), (False, None)):
-        (first, second), _ = student.run(run_with_dropout, base_training, mode, factors, x)
+        (first, second), _, weight_kept = student.run(run_with_dropout, base_training, mode, factors, x)
         told = "after eval()" if base_training else "of a layer made from a base in inference mode"
+        if not weight_kept:
+            raise AssertionError(
+                f"The weight of the base {told} is not what it was, although merge() was never called: changing the "
+                "mode should not merge."
+            )
         expected = x @ correction.T
-        cause = "dropout is off in inference mode, and a new layer takes over the mode of its base"
+        cause = "dropout is off in inference mode" + ("" if base_training else "; a new layer has the mode of its base")
         assert_close(first, expected, what=f"output minus that of the base {told}", cause=cause)
         assert_close(second, expected, what=f"output minus that of the base {told}, second call", cause=cause)
 
@@ -395,7 +500,12 @@ def test_dropout_acts_on_the_way_into_the_correction_only(student, rng):
 
 @points(1)
 @catches(
-    "merges-twice", "branch-added-when-merged", "unmerge-unasked", "merged-weight-trainable", "factors-emptied-by-merge"
+    "merges-twice",
+    "merged-unscaled",
+    "branch-added-when-merged",
+    "unmerge-unasked",
+    "merged-weight-trainable",
+    "factors-emptied-by-merge",
 )
 def test_merging_and_unmerging(student, rng):
     """Merging changes the weight and not the output, a second time changes nothing, and unmerging brings W back."""
@@ -431,26 +541,33 @@ SIZES = {"attention.q": (6, 5), "up": (6, 8), "q": (4, 4)}
     "substring-matched",
     "suffix-matched",
     "first-level-only",
+    "dropout-not-handed-on",
+    "subclasses-left-out",
     "lora-in-any-name",
+    "factors-known-by-prefix",
+    "factors-known-by-name",
     "earlier-factors-frozen",
     "shared-layer-adapted-twice",
+    "further-names-left-out",
+    "siblings-left-out",
     "own-names-returned",
     "names-in-model-order",
 )
-def test_injection_replaces_what_was_asked_for_and_freezes_the_rest(student):
+def test_injection_replaces_what_was_asked_for_and_freezes_the_rest(student, rng):
     """Exactly the linear layers of the given names are replaced, and exactly their factors are trained."""
     for calls, ranks in (
         ([(["q"], 3)], [(EVERYWHERE, 3)]),
         ([({"up", "q", "gate"}, 2)], [(sorted(EVERYWHERE + UPS), 2)]),
         ([(("up",), 4), (["q"], 2)], [(UPS, 4), (EVERYWHERE, 2)]),
     ):
-        returned, kinds, trained, _ = student.run(adapt_a_transformer, calls)
+        returned, adapted, up, trained = student.run(adapt_a_transformer, calls)
         told = "inject_lora with the targets " + ", then ".join(str(sorted(targets)) for targets, _ in calls)
-        assert_equal(returned, [names for names, _ in ranks], what=f"list of what was returned by {told}")
-        wrapped = sorted(name for name, kind in kinds.items() if kind == "LoRALinear")
+        for count, (names, (expected, _)) in enumerate(zip(returned, ranks, strict=True), start=1):
+            which = "" if len(calls) == 1 else f", call {count}"
+            assert_names(names, expected, what=f"list returned by {told}{which}")
         expected = sorted(name for names, _ in ranks for name in names)
-        assert_equal(wrapped, expected, what=f"list of the LoRALinear modules after {told}")
-        assert_equal(kinds["up"], "Conv1d", what=f"class of the convolution called 'up' after {told}")
+        assert_names(adapted, expected, what=f"list of the LoRALinear modules after {told}")
+        assert_equal(up, "Conv1d", what=f"class of the convolution called 'up' after {told}")
         shapes = {}
         for names, r in ranks:
             for name in names:
@@ -465,34 +582,59 @@ def test_injection_replaces_what_was_asked_for_and_freezes_the_rest(student):
             )
         assert_equal(trained, shapes, what=f"shape of trained parameters after {told}:")
 
-    names, one, around_it, count = student.run(adapt_a_shared_layer)
-    told = "after inject_lora on a model with one nn.Linear(4, 4) as 'text.q' and as 'image.q', r=2"
-    assert_equal(names, ["image.q", "text.q"], what=f"list of names {told}")
-    if not (one and around_it):
-        raise AssertionError(f"The two names should lead to one LoRALinear around the shared layer {told}.")
-    assert_equal(count, 16, what=f"number of trained weights {told}")
+    for in_one_parent, expected in ((False, ["image.q", "text.q"]), (True, ["k", "q"])):
+        names, around_it, count = student.run(adapt_a_shared_layer, in_one_parent)
+        told = f"after inject_lora on a model with one nn.Linear(4, 4) as {expected[0]!r} and as {expected[1]!r}, r=2"
+        assert_names(names, expected, what=f"list returned {told}")
+        if not around_it:
+            raise AssertionError(f"The two names should lead to one LoRALinear around the shared layer {told}.")
+        assert_equal(count, 16, what=f"number of trained weights {told}")
+
+    same_correction, noisy = student.run(hand_on_alpha_and_dropout, normal(rng, 3, 6).float())
+    told = "after inject_lora(model, ['q'], 3, 7.0, 0.4)"
+    if not same_correction:
+        raise AssertionError(
+            f"The layer 'q' {told} has another delta_weight() than a LoRALinear made with r=3 and alpha=7.0 that has "
+            "the same factors."
+        )
+    if not noisy:
+        raise AssertionError(
+            f"The layer 'q' {told} gives the same output twice in training mode: nothing is dropped, although the "
+            "dropout is 0.4."
+        )
 
 
 @points(0.5)
-@catches("state-follows-training", "everything-saved", "saved-without-path")
+@catches("state-follows-training", "everything-saved", "saved-without-path", "saved-by-name", "saved-under-one-name")
 def test_training_moves_the_factors_only_and_lora_state_keeps_them(student, rng):
     """Training an adapted model moves nothing but the factors, and lora_state is a copy of them."""
     factor, x = normal(rng, 6, 2).float(), normal(rng, 5, 4).float()
     empty, names, follows, trainable, moved = student.run(train_and_save, factor, x)
-    assert_equal(empty, [], what="list of the names in lora_state of a model without LoRA layers")
+    assert_names(empty, [], what="list of the names in lora_state of a model without LoRA layers")
     expected = ["q.lora_A", "q.lora_B"]
-    assert_equal(names, expected, what="sorted list of the names in lora_state")
-    assert_equal(moved, expected, what="list of what two steps of AdamW moved in the adapted model")
+    assert_names(names, expected, what="list of the names in lora_state after inject_lora with the target 'q'")
+    assert_names(moved, expected, what="list of what two steps of AdamW moved in the adapted model")
     if follows or any(trainable):
         raise AssertionError(
             "The values of lora_state should be copies: plain tensors that stay what they were when training goes on. "
             + (f"These changed: {', '.join(follows)}." if follows else "Some of them require a gradient.")
         )
+    assert_names(
+        student.run(save_a_shared_layer),
+        [f"{place}.q.{factor}" for place in ("image", "text") for factor in FACTORS],
+        what="list of the names in lora_state of a model with one LoRALinear as 'text.q' and as 'image.q'",
+    )
 
 
 @points(0.5)
 @catches(
-    "rank-unbounded", "alpha-unchecked", "string-taken-letter-by-letter", "no-match-unnoticed", "frozen-before-refusing"
+    "rank-unbounded",
+    "alpha-unchecked",
+    "not-a-number-accepted",
+    "string-taken-letter-by-letter",
+    "no-match-unnoticed",
+    "frozen-before-refusing",
+    "wrapped-again",
 )
 def test_what_cannot_be_adapted_is_refused(student, rng):
     """Arguments out of range are refused, and a model in which nothing matches stays as it was."""
@@ -500,10 +642,10 @@ def test_what_cannot_be_adapted_is_refused(student, rng):
     for arguments in ((6, 4, 0, 1.0, 0.0), (6, 4, -1, 1.0, 0.0), (6, 4, 5, 1.0, 0.0), (3, 8, 4, 1.0, 0.0)):
         with raises(ValueError, what=f"LoRALinear(nn.Linear{arguments[:2]}, r={arguments[2]}, alpha=1.0)"):
             student.run(make_a_layer, *arguments)
-    for alpha in (0, 0.0, -2.0):
+    for alpha in (0, 0.0, -2.0, float("nan"), float("inf")):
         with raises(ValueError, what=f"LoRALinear(nn.Linear(6, 4), r=2, alpha={alpha})"):
             student.run(make_a_layer, 6, 4, 2, alpha, 0.0)
-    for dropout in (-0.25, 1.0, 1.5):
+    for dropout in (-0.25, 1.0, 1.5, float("nan")):
         with raises(ValueError, what=f"LoRALinear(nn.Linear(6, 4), r=2, alpha=1.0, dropout={dropout})"):
             student.run(make_a_layer, 6, 4, 2, 1.0, dropout)
     student.run(make_a_layer, 6, 4, 4, 0.25, 0.0)  # the largest rank there is
@@ -511,21 +653,26 @@ def test_what_cannot_be_adapted_is_refused(student, rng):
         with raises(TypeError, what=f"LoRALinear around an nn.{kind}"):
             student.run(make_a_layer_around, kind)
 
-    for targets, bare, wanted in (
-        ("q", False, TypeError),
-        (["k"], False, ValueError),
-        ([], False, ValueError),
-        (["norm"], False, ValueError),
-        (["weight"], True, ValueError),
+    models = {
+        "plain": ("a model of q and norm", ["norm.bias", "norm.weight", "q.bias", "q.weight"]),
+        "bare": ("nn.Linear(4, 4)", ["bias", "weight"]),
+        "adapted": ("a model of q and norm with q adapted", ["q.lora_A", "q.lora_B"]),
+    }
+    for targets, kind, wanted in (
+        ("q", "plain", TypeError),
+        (["k"], "plain", ValueError),
+        ([], "plain", ValueError),
+        (["norm"], "plain", ValueError),
+        (["weight"], "bare", ValueError),
+        (["base"], "adapted", ValueError),
     ):
-        error, trained = student.run(inject_in_vain, targets, bare)
-        told = f"inject_lora({'nn.Linear(4, 4)' if bare else 'a model of q and norm'}, {targets!r}, 2, 3.0)"
+        error, trained = student.run(inject_in_vain, targets, kind)
+        told = f"inject_lora({models[kind][0]}, {targets!r}, 2, 3.0)"
         if error is None or wanted.__name__ not in error:
             raised = "nothing" if error is None else error[0]
             raise AssertionError(f"{told} should raise {wanted.__name__}; it raised {raised}.")
-        everything = ["bias", "weight"] if bare else ["norm.bias", "norm.weight", "q.bias", "q.weight"]
         cause = "find out whether anything matches before you change the model"
-        assert_equal(trained, everything, what=f"list of what still requires a gradient after {told}", cause=cause)
+        assert_names(trained, models[kind][1], what=f"list of what still requires a gradient after {told}", cause=cause)
 
 
 def make_a_layer(student, in_features, out_features, r, alpha, dropout):

@@ -4,6 +4,10 @@ Every line under "must reject" of B-Q4b and E-X02 has an entry: rows instead of 
 (in-sorted-order), rounding (groups-lost, groups-twice, rounded-boundaries), seed and global states (seed-ignored,
 unseeded, global-generator), an empty test split (empty-test-split), leakage by rows (rows-counted), the first part takes
 all large groups (largest-groups-first).
+
+Not told apart from correct answers: giving every split a group at the beginning instead of keeping room at the end. In
+1500 random cases of 4 or 5 groups, each of its results was also one of the rule for another order of the groups, and
+the order is free.
 """
 
 from grader.catalogue import Alternative, WrongAnswer
@@ -166,6 +170,45 @@ def group_split(groups, fractions=(0.8, 0.1, 0.1), seed=0):
         ),
     ),
     WrongAnswer(
+        id="empty-split-of-floats",
+        title="an empty split of another dtype",
+        explanation=(
+            "`np.array([])` holds floats, and an array of floats cannot be used as an index, not even an empty one. Say "
+            "which dtype row numbers have, also where there are none."
+        ),
+        caught_by=SHAPE,
+        swap=(
+            (
+                "    split_of_row = split_of_group[group_of_row]  # (rows,)\n"
+                "    return tuple(np.flatnonzero(split_of_row == split) for split in range(len(fractions)))\n"
+                "    ### END SOLUTION\n\n\n# %% [markdown]\n# ## Part 2",
+                "    split_of_row = split_of_group[group_of_row]  # (rows,)\n"
+                "    return tuple(\n"
+                "        np.array([row for row, home in enumerate(split_of_row) if home == split])\n"
+                "        for split in range(len(fractions))\n"
+                "    )\n"
+                "    ### END SOLUTION\n\n\n# %% [markdown]\n# ## Part 2",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="set-order",
+        title="groups taken in the order of a set",
+        explanation=(
+            "The order of a set of strings changes whenever Python is started again, so the same call gives another "
+            "split tomorrow, and rows of the old training split are in the new test split. Bring the names into an "
+            "order of their own before you shuffle."
+        ),
+        caught_by=SEED,
+        swap=(
+            (
+                "    names, group_of_row = np.unique(groups, return_inverse=True)  # (groups,), (rows,)\n",
+                "    names = list(set(groups.tolist()))\n"
+                "    group_of_row = np.array([names.index(name) for name in groups.tolist()])\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="in-sorted-order",
         title="groups dealt out in the order of their names",
         explanation=(
@@ -253,11 +296,27 @@ def size_aware_group_split(groups, fractions=(0.8, 0.1, 0.1), seed=0):
         ),
     ),
     WrongAnswer(
+        id="floored-boundaries",
+        title="cumulated quotas rounded down to boundaries",
+        explanation=(
+            "No group is lost or doubled, but what the rounding takes from the earlier splits adds up in the later ones. "
+            "Each split first gets the whole part of its own quota; who gets one of the groups that are left, its "
+            "fractional part decides."
+        ),
+        caught_by=COUNTS,
+        swap=(
+            (
+                "    counts = np.floor(quota).astype(np.int64)  # (splits,)\n",
+                "    bounds = np.floor(np.cumsum(quota) + 1e-9).astype(np.int64)\n    counts = np.diff(bounds, prepend=0)\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="ties-to-the-later-split",
         title="ties of the fractional parts given to the later split",
         explanation=(
-            "An ascending order turned round also turns round the equal ones, so of two splits with the same fractional "
-            "part the later one gets the group. The task gives it to the earlier one."
+            "Of two splits with the same fractional part, the later one gets the group; the task gives it to the earlier "
+            "one. If you sort: an ascending order turned round also turns round the equal ones."
         ),
         caught_by=COUNTS,
         swap=(('np.argsort(counts - quota, kind="stable")', 'np.argsort(quota - counts, kind="stable")[::-1]'),),
@@ -271,6 +330,19 @@ def size_aware_group_split(groups, fractions=(0.8, 0.1, 0.1), seed=0):
         ),
         caught_by=COUNTS,
         swap=((REST, "    counts[0] += len(names) - counts.sum()\n"),),
+    ),
+    WrongAnswer(
+        id="rounded-then-adjusted",
+        title="each quota rounded, and the first split made to fit",
+        explanation=(
+            "Your counts add up, but when several quotas are rounded the same way, the first split pays for all of them "
+            "and can be off by more than a group. Start from the whole parts, and see who is owed most."
+        ),
+        caught_by=COUNTS,
+        swap=(
+            ("counts = np.floor(quota).astype(np.int64)", "counts = np.round(quota).astype(np.int64)"),
+            (REST, "    counts[0] += len(names) - counts.sum()\n"),
+        ),
     ),
     WrongAnswer(
         id="zero-fraction-filled",
@@ -361,8 +433,8 @@ def size_aware_group_split(groups, fractions=(0.8, 0.1, 0.1), seed=0):
         caught_by=LEAKS,
         swap=(
             (
-                "for part in parts for name in set(groups[np.asarray(part, dtype=np.int64)].tolist()))\n",
-                "for part in parts for name in set(groups[np.asarray(part, dtype=np.int64)].tolist()))\n"
+                "for name in set().union(*names_in_part)}\n",
+                "for name in set().union(*names_in_part)}\n"
                 "    groups = groups[[row for part in parts for row in part]] if len(parts) else groups[:0]\n",
             ),
             (
@@ -383,6 +455,52 @@ def size_aware_group_split(groups, fractions=(0.8, 0.1, 0.1), seed=0):
             (
                 "return sum(count > 1 for count in found_in.values())",
                 "return sum(count * (count - 1) // 2 for count in found_in.values())",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="further-parts-counted",
+        title="a group counted once for every further part",
+        explanation=(
+            "A group that is in three parts is counted twice, once for each part beyond the first. Count the groups, not "
+            "the places where they turn up again."
+        ),
+        caught_by=LEAKS,
+        swap=(
+            (
+                "return sum(count > 1 for count in found_in.values())",
+                "return sum(count - 1 for count in found_in.values())",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="rows-of-one-part-counted",
+        title="two rows in the same part taken for a leak",
+        explanation=(
+            "A group with two rows in one part has not leaked: it is in that part alone. Ask in how many parts a group "
+            "is, not in how many rows."
+        ),
+        caught_by=LEAKS,
+        swap=(
+            (
+                "found_in = {name: sum(name in names for names in names_in_part)",
+                "rows = [name for part in parts for name in groups[np.asarray(part, dtype=np.int64)].tolist()]\n"
+                "    found_in = {name: rows.count(name)",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="number-as-float",
+        title="the number of groups returned as another type than an integer",
+        explanation=(
+            "The number is right, but a count is a whole number, and the task promises an `int` or a NumPy integer. "
+            "Which step of yours makes something else of it?"
+        ),
+        caught_by=LEAKS,
+        swap=(
+            (
+                "return sum(count > 1 for count in found_in.values())",
+                "return float(sum(count > 1 for count in found_in.values()))",
             ),
         ),
     ),
@@ -421,6 +539,16 @@ def size_aware_group_split(groups, fractions=(0.8, 0.1, 0.1), seed=0):
         ),
         caught_by=REFUSED,
         swap=((" or not abs(sum(fractions) - 1) <= 1e-9", ""),),
+    ),
+    WrongAnswer(
+        id="sum-taken-exactly",
+        title="fractions refused because of a rounding error in their sum",
+        explanation=(
+            "0.7, 0.2 and 0.1 add up to 0.9999999999999999 in floating point, and your function refuses them. The task "
+            "says by how much a sum may differ from 1."
+        ),
+        caught_by=REFUSED,
+        swap=((" or not abs(sum(fractions) - 1) <= 1e-9", " or sum(fractions) != 1"),),
     ),
     WrongAnswer(
         id="column-accepted",

@@ -99,6 +99,41 @@ wrong_answers = [
         swap=(("math.cos(math.pi * progress)", "math.cos(2 * math.pi * progress)"),),
     ),
     WrongAnswer(
+        id="quarter-of-a-period",
+        title="a quarter of a cosine's period instead of half of one",
+        explanation=(
+            "Your curve starts flat but arrives at its floor with the steepest slope of all. Half a period is flat at "
+            "both ends: it runs from the highest to the lowest value of a cosine."
+        ),
+        caught_by=CURVE,
+        swap=(("(1 + math.cos(math.pi * progress)) / 2", "math.cos(math.pi * progress / 2)"),),
+    ),
+    WrongAnswer(
+        id="one-step-short",
+        title="the floor reached one step before `total_steps`",
+        explanation=(
+            "Your fall arrives at its floor at step `total_steps - 1`, which is the last update; here it is to arrive at "
+            "`total_steps`. Count the steps between the end of the warm-up and `total_steps`."
+        ),
+        caught_by=CURVE,
+        swap=(
+            (
+                "    progress = min((step - warmup_steps) / (total_steps - warmup_steps), 1.0)",
+                "    progress = min((step - warmup_steps) / max(total_steps - 1 - warmup_steps, 1), 1.0)",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="single-precision",
+        title="factors that are right to a few digits only",
+        explanation=(
+            "Your values differ from the right ones in the seventh digit or so, as when a step of the computation runs in "
+            "float32, the default of PyTorch. For single numbers Python's own floats are more precise, and quicker."
+        ),
+        caught_by=CURVE,
+        swap=(("math.cos(math.pi * progress)", "torch.cos(torch.tensor(math.pi * progress)).item()"),),
+    ),
+    WrongAnswer(
         id="warm-up-one-step-late",
         title="the warm-up ends one step late",
         explanation=(
@@ -173,10 +208,10 @@ wrong_answers = [
         id="floor-on-top",
         title="the floor added on top of the curve",
         explanation=(
-            "Your rate is the whole curve plus the floor, so its peak is `base_lr + min_lr`, more than was asked for. "
-            "The floor takes room away from the curve: how much is left between floor and peak?"
+            "Your factor is the whole curve plus the floor, so its peak is above 1. The floor takes room away from the "
+            "curve: how much is left between floor and peak?"
         ),
-        caught_by=RATES,
+        caught_by=CURVE,
         swap=(("min_ratio + (1 - min_ratio) * height", "min_ratio + height"),),
     ),
     WrongAnswer(
@@ -186,7 +221,7 @@ wrong_answers = [
             "Your curve ends at 0 whatever the floor says. A last part at a rate of almost 0 is paid for and teaches "
             "nothing. Place the height between the floor and the peak."
         ),
-        caught_by=RATES,
+        caught_by=CURVE,
         swap=(("min_ratio + (1 - min_ratio) * height", "height"),),
     ),
     WrongAnswer(
@@ -206,8 +241,48 @@ wrong_answers = [
             "Without a warm-up your code still divides by its length at step 0. No step is part of a climb of length "
             "0: step 0 is at the peak already."
         ),
-        caught_by=RATES,
+        caught_by=CURVE,
         swap=(("    if step < warmup_steps:\n", "    if step <= warmup_steps:\n"),),
+    ),
+    WrongAnswer(
+        id="floor-added-to-the-rate",
+        title="`min_lr` added on top of the rate",
+        explanation=(
+            "Your rate has its peak at `base_lr + min_lr`, more than was asked for, and the climb does not start at 0. "
+            "The floor takes room away from the fall: how much is left between floor and peak?"
+        ),
+        caught_by=RATES,
+        swap=(
+            (
+                'base_lr * lr_factor(step, warmup_steps, total_steps, "cosine", min_lr / base_lr)',
+                'min_lr + base_lr * lr_factor(step, warmup_steps, total_steps, "cosine")',
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="rate-without-a-floor",
+        title="`min_lr` plays no part in the rate",
+        explanation=(
+            "Your rate ends at 0 whatever `min_lr` says. Follow `min_lr` from the call to the formula: which `min_ratio` "
+            "belongs to it?"
+        ),
+        caught_by=RATES,
+        swap=(('total_steps, "cosine", min_lr / base_lr)', 'total_steps, "cosine")'),),
+    ),
+    WrongAnswer(
+        id="rate-cut-off-at-the-floor",
+        title="the rate falls towards 0 and is cut off at `min_lr`",
+        explanation=(
+            "Your rate lies too low on the way and stands still before the end; perhaps the climb does not start at 0 "
+            "either. The fall should arrive at `min_lr` at `total_steps` and not before. Where should it be half-way?"
+        ),
+        caught_by=RATES,
+        swap=(
+            (
+                'base_lr * lr_factor(step, warmup_steps, total_steps, "cosine", min_lr / base_lr)',
+                'max(min_lr, base_lr * lr_factor(step, warmup_steps, total_steps, "cosine"))',
+            ),
+        ),
     ),
     # ------------------------------------------------------------------------------------------- bad input
     WrongAnswer(
@@ -229,6 +304,26 @@ wrong_answers = [
         ),
         caught_by=RANGE,
         swap=(("    if not 0 <= min_ratio <= 1:", "    if min_ratio < 0 or min_ratio > 1:"),),
+    ),
+    WrongAnswer(
+        id="nan-accepted-as-a-rate",
+        title="NaN passes as `min_lr`",
+        explanation=(
+            "Every comparison with NaN is false, so a test of the form 'too small or too large' lets it through, and the "
+            "rate becomes NaN in the fall. Phrase the condition so that it has to be true for good values."
+        ),
+        caught_by=RANGE,
+        swap=(
+            (
+                "not 0 < base_lr < math.inf or not 0 <= min_lr <= base_lr",
+                "not 0 < base_lr < math.inf or min_lr < 0 or min_lr > base_lr",
+            ),
+            (
+                '    return base_lr * lr_factor(step, warmup_steps, total_steps, "cosine", min_lr / base_lr)',
+                '    factor = lr_factor(step, warmup_steps, total_steps, "cosine")\n'
+                "    return min_lr + (base_lr - min_lr) * factor if step >= warmup_steps else base_lr * factor",
+            ),
+        ),
     ),
     WrongAnswer(
         id="warm-up-as-long-as-the-run",
@@ -313,6 +408,21 @@ wrong_answers = [
             ),
         ),
     ),
+    WrongAnswer(
+        id="lengths-exchanged",
+        title="`make_scheduler` refuses good arguments, as when the two lengths are exchanged on the way",
+        explanation=(
+            "The arguments are refused on their way to the factor. Do both lengths arrive in the right order? One of the "
+            "signatures names `warmup_steps` first, another `total_steps`."
+        ),
+        caught_by=GROUPS,
+        swap=(
+            (
+                'return make_factor_scheduler(optimizer, warmup_steps, total_steps, "cosine", min_ratio)',
+                'return make_factor_scheduler(optimizer, total_steps, warmup_steps, "cosine", min_ratio)',
+            ),
+        ),
+    ),
     # ------------------------------------------------------------------------------------------ the training
     WrongAnswer(
         id="stepped-once-an-epoch",
@@ -344,6 +454,22 @@ wrong_answers = [
         ),
     ),
     WrongAnswer(
+        id="scheduler-before-the-optimiser",
+        title="the scheduler moves between noting the rate and updating",
+        explanation=(
+            "The rates that you return are right, but each update is made at the rate of the next step. The scheduler "
+            "sets the rate of the update that comes next, so it moves after the optimiser."
+        ),
+        caught_by=TRAINING,
+        swap=(
+            ("            optimizer.step()\n", "            scheduler.step()\n            optimizer.step()\n"),
+            (
+                "            scheduler.step()  # after the update, and once for each: it sets the rate of the next one\n",
+                "",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="rates-read-too-late",
         title="the rates are read after the scheduler has moved on",
         explanation=(
@@ -364,7 +490,8 @@ wrong_answers = [
         title="the gradients of all batches add up",
         explanation=(
             "`backward` adds to the gradients that are there, so every update repeats the ones before it, and the "
-            "first contains what was left over from before the call. What has to happen before `backward`?"
+            "first contains what was left over from before the call. What has to happen before `backward`, for the "
+            "parameters of every group?"
         ),
         caught_by=TRAINING,
         swap=(("            optimizer.zero_grad()\n", ""),),
@@ -380,6 +507,19 @@ wrong_answers = [
         swap=(
             ("    for _ in range(epochs):\n", "    for _ in range(epochs):\n        optimizer.zero_grad()\n"),
             ("            optimizer.zero_grad()\n            loss_fn", "            loss_fn"),
+        ),
+    ),
+    WrongAnswer(
+        id="gradients-cleared-after-the-update",
+        title="the gradients are cleared after each update only",
+        explanation=(
+            "All updates but the first are right. The first contains the gradient that was left over from before the "
+            "call: clear it before the first `backward` as well."
+        ),
+        caught_by=TRAINING,
+        swap=(
+            ("            optimizer.zero_grad()\n            loss_fn", "            loss_fn"),
+            ("            scheduler.step()  #", "            optimizer.zero_grad()\n            scheduler.step()  #"),
         ),
     ),
     # --------------------------------------------------------------------------------------------- the bound
@@ -451,11 +591,24 @@ wrong_answers = [
         swap=(("> 1e-5 * hessian.abs().max()", "> 1e-5"),),
     ),
     WrongAnswer(
+        id="rounding-taken-for-asymmetry",
+        title="a difference that is rounding taken for asymmetry",
+        explanation=(
+            "A matrix that was computed in float32 is rarely symmetric to the last digit, and where an entry is small, "
+            "rounding of the others is large beside it. Compare the difference with the largest entry of the matrix, and "
+            "leave room for rounding."
+        ),
+        caught_by=BOUND,
+        swap=(
+            ("(hessian - hessian.T).abs().max() > 1e-5 * hessian.abs().max()", "not torch.equal(hessian, hessian.T)"),
+        ),
+    ),
+    WrongAnswer(
         id="bound-may-be-infinite",
         title="a bound for a loss without any curvature",
         explanation=(
-            "A matrix without a positive eigenvalue has no direction that curves upwards, so there is no bound to "
-            "return: yours is infinite or negative, or a division by zero. The task asks for a ValueError."
+            "A matrix of zeros has no direction that curves upwards, so there is no bound to return: yours is infinite, "
+            "or a division by zero. The task asks for a ValueError."
         ),
         caught_by=BOUND,
         swap=(("    if largest <= 0:\n", "    if math.isnan(largest):\n"),),

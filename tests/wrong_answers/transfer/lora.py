@@ -8,13 +8,28 @@ merge (merges-twice), dropout on the base path (dropout-on-the-base).
 from grader.catalogue import Alternative, WrongAnswer
 
 START = "        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))\n"
-FREEZE = 'parameter.requires_grad_(name.rpartition(".")[2] in ("lora_A", "lora_B"))\n    return'
+FREEZE = (
+    "    model.requires_grad_(False)\n"
+    "    for module in model.modules():\n"
+    "        if isinstance(module, LoRALinear):\n"
+    "            module.lora_A.requires_grad_(True)\n"
+    "            module.lora_B.requires_grad_(True)\n"
+)
+FREEZE_BY_NAME = (
+    "    for name, parameter in model.named_parameters():\n"
+    "        parameter.requires_grad_({})\n"
+)  # fmt: skip
 MATCH = 'if isinstance(module, nn.Linear) and name.rpartition(".")[2] in targets'
 NOTHING = (
     "    if not found:\n"
     "        raise ValueError(f\"no nn.Linear inside the model is called {' or '.join(sorted(targets))}\")\n"
 )
-IS_FACTOR = '        if name.rpartition(".")[2] in ("lora_A", "lora_B")\n    }'
+IS_FACTOR = "for name, tensor in model.state_dict().items() if name in factors}"
+INJECTION = "test_injection_replaces_what_was_asked_for_and_freezes_the_rest"
+NEW_LAYER = "test_a_new_layer_changes_nothing_and_can_learn"
+DROPOUT = "test_dropout_acts_on_the_way_into_the_correction_only"
+STATE = "test_training_moves_the_factors_only_and_lora_state_keeps_them"
+REFUSED = "test_what_cannot_be_adapted_is_refused"
 
 wrong_answers = [
     WrongAnswer(
@@ -26,7 +41,7 @@ wrong_answers = [
             "and the layers that were not replaced?"
         ),
         caught_by="test_injection_replaces_what_was_asked_for_and_freezes_the_rest",
-        swap=((FREEZE, "parameter.requires_grad_(True)\n    return"),),
+        swap=((FREEZE, "    model.requires_grad_(True)\n"),),
     ),
     WrongAnswer(
         id="published-claims",
@@ -140,6 +155,44 @@ wrong_answers = [
         swap=(("F.linear(self.dropout(x), self.lora_A)", "self.dropout(F.linear(x, self.lora_A))"),),
     ),
     WrongAnswer(
+        id="dropout-without-rescaling",
+        title="inputs dropped, but the kept ones not divided by 1 - dropout",
+        explanation=(
+            "In training mode your correction is on average smaller than in inference mode. Ordinary inverted dropout "
+            "makes up for what it drops."
+        ),
+        caught_by=DROPOUT,
+        swap=(
+            (
+                "F.linear(self.dropout(x), self.lora_A)",
+                "F.linear(x * (torch.rand_like(x) >= self.dropout.p) if self.training else x, self.lora_A)",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="merged-by-eval",  # as in the authors' own library
+        title="changing the mode merges or unmerges",
+        explanation=(
+            "The library of LoRA's authors merges in `eval()` and unmerges in `train()`. Here only `merge` and "
+            "`unmerge` change the weight of the base; the mode only decides about dropout."
+        ),
+        caught_by=DROPOUT,
+        swap=(
+            (
+                "    def forward(self, x: Tensor) -> Tensor:\n",
+                "    def train(self, mode=True):\n"
+                "        super().train(mode)\n"
+                "        if mode:\n"
+                "            self.unmerge()\n"
+                "        else:\n"
+                "            self.merge()\n"
+                "        return self\n"
+                "\n"
+                "    def forward(self, x: Tensor) -> Tensor:\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="dropout-at-inference",
         title="dropout active in inference mode",
         explanation=(
@@ -205,13 +258,59 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="standard-normal-start",
-        title="A drawn from a normal distribution of spread 1",
+        title="A not drawn evenly, and with a spread that ignores the width of the input",
         explanation=(
-            "The numbers in A do not get smaller for wider inputs, so the first steps of B make a correction whose "
-            "size depends on the width. The table names the initialisation to use."
+            "The numbers in A do not get smaller for wider inputs, as with a normal distribution of fixed spread, so the "
+            "first steps of B make a correction whose size depends on the width. The table names the initialisation to "
+            "use."
         ),
-        caught_by="test_a_new_layer_changes_nothing_and_can_learn",
+        caught_by=NEW_LAYER,
         swap=((START, "        nn.init.normal_(self.lora_A)\n"),),
+    ),
+    WrongAnswer(
+        id="normal-by-width",
+        title="A not drawn evenly, though with a spread that follows the width of the input",
+        explanation=(
+            "The numbers in A get smaller for wider inputs, as they should, but they are not spread evenly over an "
+            "interval: the table names the uniform kind of this initialisation, not the normal one."
+        ),
+        caught_by=NEW_LAYER,
+        swap=((START, "        nn.init.kaiming_normal_(self.lora_A)\n"),),
+    ),
+    WrongAnswer(
+        id="spread-not-by-width",
+        title="A drawn evenly, but with a spread that does not follow the width of the input",
+        explanation=(
+            "With inputs four times as wide, the numbers in A should be half as large. Whose size does your call look "
+            "at, that of the input or that of the output? Its defaults are right."
+        ),
+        caught_by=NEW_LAYER,
+        swap=((START, '        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5), mode="fan_out")\n'),),
+    ),
+    WrongAnswer(
+        id="zero-and-random-exchanged",
+        title="A zero and B random at the start",
+        explanation=(
+            "The model starts unchanged and can learn, but the table asks for it the other way round: B zero and A "
+            "random."
+        ),
+        caught_by=NEW_LAYER,
+        swap=((START, "        nn.init.zeros_(self.lora_A)\n        nn.init.kaiming_uniform_(self.lora_B)\n"),),
+    ),
+    WrongAnswer(
+        id="bias-left-trainable",
+        title="the bias of the base still trainable",
+        explanation=(
+            "Your layer freezes the weight of its base, but the base may have a bias too. All of its parameters are to "
+            "be frozen."
+        ),
+        caught_by=NEW_LAYER,
+        swap=(
+            (
+                "        self.base = base.requires_grad_(False)\n",
+                "        self.base = base\n        self.base.weight.requires_grad_(False)\n",
+            ),
+        ),
     ),
     WrongAnswer(
         id="branch-added-when-merged",
@@ -222,6 +321,19 @@ wrong_answers = [
         ),
         caught_by="test_merging_and_unmerging",
         swap=(("        if self.merged:\n            return self.base(x)\n", ""),),
+    ),
+    WrongAnswer(
+        id="merged-unscaled",
+        title="B A merged without the scaling",
+        explanation=(
+            "`forward` and `delta_weight` are scaled, but what `merge` adds to the weight is not, so the output changes "
+            "when you merge."
+        ),
+        caught_by="test_merging_and_unmerging",
+        swap=(
+            ("self.base.weight += self.delta_weight()", "self.base.weight += self.lora_B @ self.lora_A"),
+            ("self.base.weight -= self.delta_weight()", "self.base.weight -= self.lora_B @ self.lora_A"),
+        ),
     ),
     WrongAnswer(
         id="unmerge-unasked",
@@ -286,17 +398,97 @@ wrong_answers = [
             "level down; you need every level, and the parent of each layer."
         ),
         caught_by="test_injection_replaces_what_was_asked_for_and_freezes_the_rest",
-        swap=(("model.named_modules(remove_duplicate=False)", "model.named_children()"),),
+        swap=(
+            (
+                "for name, module in model.named_modules(remove_duplicate=False)\n        if isinstance(module, nn.Linear)",
+                "for name, module in model.named_children()\n        if isinstance(module, nn.Linear)",
+            ),
+        ),
     ),
     WrongAnswer(
         id="lora-in-any-name",
         title="everything with 'lora' in its name taken for a factor",
         explanation=(
-            "Names such as `exploration` contain the letters too, and such a layer goes on training. Look at the last "
-            "part of a parameter's name, or at the module that it belongs to."
+            "Names such as `exploration` contain the letters too, and such a layer goes on training. Look at the module "
+            "that a parameter belongs to."
         ),
         caught_by="test_injection_replaces_what_was_asked_for_and_freezes_the_rest",
-        swap=((FREEZE, 'parameter.requires_grad_("lora" in name)\n    return'),),
+        swap=((FREEZE, FREEZE_BY_NAME.format('"lora" in name')),),
+    ),
+    WrongAnswer(
+        id="factors-known-by-prefix",
+        title="everything with 'lora_' in its name taken for a factor",
+        explanation=(
+            "A module of somebody else's may own a parameter such as `lora_gate`, and yours then trains it. Whether a "
+            "parameter is a factor depends on the module that it belongs to."
+        ),
+        caught_by=INJECTION,
+        swap=((FREEZE, FREEZE_BY_NAME.format('"lora_" in name')),),
+    ),
+    WrongAnswer(
+        id="factors-known-by-name",
+        title="every parameter called lora_A or lora_B taken for a factor",
+        explanation=(
+            "A module that is no LoRA layer may own a parameter of that name too. Ask what the module is that a "
+            "parameter belongs to, not what the parameter is called."
+        ),
+        caught_by=INJECTION,
+        swap=((FREEZE, FREEZE_BY_NAME.format('name.rpartition(".")[2] in ("lora_A", "lora_B")')),),
+    ),
+    WrongAnswer(
+        id="dropout-not-handed-on",
+        title="the dropout not handed on to the injected layers",
+        explanation=(
+            "`inject_lora` takes a `dropout`, but the layers that it makes drop nothing. Compare the arguments that you "
+            "receive with those that you pass on."
+        ),
+        caught_by=INJECTION,
+        swap=(("LoRALinear(layer, r, alpha, dropout) for", "LoRALinear(layer, r, alpha) for"),),
+    ),
+    WrongAnswer(
+        id="subclasses-left-out",
+        title="subclasses of nn.Linear left out",
+        explanation=(
+            "A model may hold layers of a class derived from `nn.Linear`. They are linear layers as well, and yours "
+            "passes over them: compare with the class in a way that knows about inheritance."
+        ),
+        caught_by=INJECTION,
+        swap=((MATCH, MATCH.replace("isinstance(module, nn.Linear)", "type(module) is nn.Linear")),),
+    ),
+    WrongAnswer(
+        id="further-names-left-out",
+        title="of a shared layer only one name found",
+        explanation=(
+            "A layer that is used in two places has two names. By default, `named_modules` shows every module once, so "
+            "one of the places keeps the plain layer, and the two no longer agree."
+        ),
+        caught_by=INJECTION,
+        swap=(
+            (
+                "for name, module in model.named_modules(remove_duplicate=False)\n        if isinstance(module, nn.Linear)",
+                "for name, module in model.named_modules()\n        if isinstance(module, nn.Linear)",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="siblings-left-out",
+        title="of two names in one parent only one found",
+        explanation=(
+            "One layer may be registered twice in the same module, as `q` and as `k`. `named_children` shows each child "
+            "once, so the second name still leads to the plain layer."
+        ),
+        caught_by=INJECTION,
+        swap=(
+            (
+                "    found = {\n        name: module\n        for name, module in model.named_modules(remove_duplicate=False)\n",
+                "    def walk(module, prefix):\n"
+                "        for name, child in module.named_children():\n"
+                "            yield prefix + name, child\n"
+                '            yield from walk(child, prefix + name + ".")\n'
+                "\n"
+                '    found = {\n        name: module\n        for name, module in walk(model, "")\n',
+            ),
+        ),
     ),
     WrongAnswer(
         id="earlier-factors-frozen",
@@ -308,12 +500,11 @@ wrong_answers = [
         caught_by="test_injection_replaces_what_was_asked_for_and_freezes_the_rest",
         swap=(
             (
-                "    for name, parameter in model.named_parameters():\n        " + FREEZE,
+                FREEZE,
                 "    model.requires_grad_(False)\n"
                 "    for layer in adapted.values():\n"
                 "        layer.lora_A.requires_grad_(True)\n"
-                "        layer.lora_B.requires_grad_(True)\n"
-                "    return",
+                "        layer.lora_B.requires_grad_(True)\n",
             ),
         ),
     ),
@@ -355,7 +546,7 @@ wrong_answers = [
             "best one is in the end the last one."
         ),
         caught_by="test_training_moves_the_factors_only_and_lora_state_keeps_them",
-        swap=(("name: tensor.clone()\n", "name: tensor\n"),),
+        swap=(("name: tensor.clone() for", "name: tensor for"),),
     ),
     WrongAnswer(
         id="everything-saved",
@@ -365,7 +556,7 @@ wrong_answers = [
             "base is on everybody's disk already."
         ),
         caught_by="test_training_moves_the_factors_only_and_lora_state_keeps_them",
-        swap=((IS_FACTOR, "    }"),),
+        swap=((IS_FACTOR, "for name, tensor in model.state_dict().items()}"),),
     ),
     WrongAnswer(
         id="saved-without-path",
@@ -375,7 +566,32 @@ wrong_answers = [
             "name in `model.state_dict()` says which layer they belong to."
         ),
         caught_by="test_training_moves_the_factors_only_and_lora_state_keeps_them",
-        swap=(("name: tensor.clone()\n", 'name.rpartition(".")[2]: tensor.clone()\n'),),
+        swap=(("name: tensor.clone() for", 'name.rpartition(".")[2]: tensor.clone() for'),),
+    ),
+    WrongAnswer(
+        id="saved-by-name",
+        title="what is saved chosen by the parameter's name",
+        explanation=(
+            "A module that is no LoRA layer may own a parameter whose name looks like that of a factor, and it lands in "
+            "your state. Ask what the module is that a parameter belongs to."
+        ),
+        caught_by=STATE,
+        swap=(("if name in factors}", 'if name.endswith((".lora_A", ".lora_B"))}'),),
+    ),
+    WrongAnswer(
+        id="saved-under-one-name",
+        title="a shared layer saved under one of its names only",
+        explanation=(
+            "`model.state_dict()` lists a layer that is used in two places twice; yours has it once, so that loading "
+            "reports missing entries. By default, `named_modules` shows every module once."
+        ),
+        caught_by=STATE,
+        swap=(
+            (
+                "model.named_modules(remove_duplicate=False) if isinstance(module, LoRALinear)",
+                "model.named_modules() if isinstance(module, LoRALinear)",
+            ),
+        ),
     ),
     WrongAnswer(
         id="rank-unbounded",
@@ -394,8 +610,28 @@ wrong_answers = [
             "With alpha 0 the correction is switched off for good, with a negative one its sign is turned. Neither "
             "can be meant; the rules say what is refused."
         ),
-        caught_by="test_what_cannot_be_adapted_is_refused",
-        swap=(('        if alpha <= 0:\n            raise ValueError(f"alpha must be positive, got {alpha}")\n', ""),),
+        caught_by=REFUSED,
+        swap=(("if not 0 < alpha < math.inf:", "if math.isnan(alpha):"),),
+    ),
+    WrongAnswer(
+        id="not-a-number-accepted",
+        title="NaN or infinity accepted as alpha",
+        explanation=(
+            "Every comparison with NaN is false, so a test for what is wrong lets it through. Test for what is right, "
+            "and raise unless it holds; infinity is to be refused as well."
+        ),
+        caught_by=REFUSED,
+        swap=(("if not 0 < alpha < math.inf:", "if alpha <= 0:"),),
+    ),
+    WrongAnswer(
+        id="wrapped-again",
+        title="the base inside a LoRA layer wrapped again",
+        explanation=(
+            'A later call with the target "base" finds the linear layer inside your own `LoRALinear` and wraps it once '
+            "more, so that merging no longer works. What lies inside a LoRA layer has been adapted already."
+        ),
+        caught_by=REFUSED,
+        swap=((MATCH + " and not in_lora(name)", MATCH),),
     ),
     WrongAnswer(
         id="string-taken-letter-by-letter",
@@ -446,7 +682,7 @@ class LoRALinear(nn.Module):
         if not isinstance(base, nn.Linear):
             raise TypeError(base)
         out_features, in_features = base.weight.shape
-        if r < 1 or r > in_features or r > out_features or not alpha > 0 or dropout < 0 or dropout >= 1:
+        if r < 1 or r > in_features or r > out_features or not 0 < alpha < float("inf") or not 0 <= dropout < 1:
             raise ValueError((r, alpha, dropout))
         self.r, self.alpha, self.p = r, alpha, dropout
         self.lora_B = nn.Parameter(torch.zeros(out_features, r).to(base.weight))
@@ -498,7 +734,7 @@ def inject_lora(model, targets, r, alpha, dropout=0.0):
                 continue
             if isinstance(child, nn.Linear) and child_name in wanted:
                 yield module, child_name, child, prefix + child_name
-            else:
+            elif not isinstance(child, LoRALinear):
                 yield from matches(child, prefix + child_name + ".")
 
     todo = list(matches(model, ""))
@@ -520,7 +756,7 @@ def inject_lora(model, targets, r, alpha, dropout=0.0):
 
 def lora_state(model):
     state = {}
-    for name, module in model.named_modules():
+    for name, module in model.named_modules(remove_duplicate=False):
         if isinstance(module, LoRALinear):
             prefix = name + "." if name else ""
             state[prefix + "lora_A"] = module.lora_A.detach().clone()
@@ -536,7 +772,7 @@ class LoRALinear(nn.Module):
     def __init__(self, base, r, alpha, dropout=0.0):
         if not isinstance(base, nn.Linear):
             raise TypeError("not a linear layer")
-        if r <= 0 or r > min(base.weight.shape) or alpha <= 0 or not 0.0 <= dropout < 1.0:
+        if r <= 0 or r > min(base.weight.shape) or not (math.isfinite(alpha) and alpha > 0 and 0.0 <= dropout < 1.0):
             raise ValueError("out of range")
         super().__init__()
         self.base = base
@@ -586,8 +822,9 @@ def inject_lora(model, targets, r, alpha, dropout=0.0):
     pairs = []
     for name, module in list(model.named_modules(remove_duplicate=False)):
         parts = name.split(".")
-        if type(module) is nn.Linear and parts[-1] in list(targets) and module is not model:
-            pairs.append((parts, module))
+        if issubclass(type(module), nn.Linear) and parts[-1] in list(targets) and module is not model:
+            if not any(isinstance(model.get_submodule(".".join(parts[:end])), LoRALinear) for end in range(len(parts))):
+                pairs.append((parts, module))
     if pairs == []:
         raise ValueError(targets)
     for parameter in model.parameters():
