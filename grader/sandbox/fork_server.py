@@ -82,6 +82,7 @@ def clean_environment() -> dict[str, str]:
         "MALLOC_ARENA_MAX": "2",
         "MPLBACKEND": "Agg",
         "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONHASHSEED": "0",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }
