@@ -7,7 +7,7 @@
 # answer the interview question in your own words, judge eight claims about it, and write a flip that takes the caption
 # and the boxes along.
 #
-# Plan about 45 minutes: 15 for the answer, 5 for the claims, 25 for the code.
+# Plan about 35 minutes: 15 for the answer, 5 for the claims, 15 for the code.
 
 # %%
 import re
@@ -134,15 +134,16 @@ claims.update(
 # %% [markdown]
 # ## The code
 #
-# **Part 1: `swap_left_and_right(caption) -> str`** exchanges the four words of `OPPOSITE` (given above), all in one
-# pass.
+# **Part 1: `swap_left_and_right(caption) -> str`** exchanges each of the four words of `OPPOSITE` (given above) for its
+# opposite: `left and right` becomes `right and left`.
 #
 # - Each is exchanged in lower case, Capitalised and in UPPER CASE, and the case is kept: `Left` becomes `Right`. In any
 #   other case pattern, such as `lEFt`, it stays as it is.
 # - Whole words only: `bright`, `leftover` and `copyright` stay. Words end at spaces, hyphens, apostrophes and other
-#   punctuation, so `left-hand` becomes `right-hand`. (Digits and underscores next to a word: either way.)
-# - Everything else stays as it is, spaces and line breaks included. Twice gives the caption again. `TypeError` for a
-#   caption that is no `str`.
+#   punctuation, so `left-hand` becomes `right-hand`. (Digits, underscores and letters beyond a to z next to a word:
+#   either way.)
+# - Everything else stays as it is: spaces, line breaks and all other words, whatever they are. Twice gives the caption
+#   again. `TypeError` for a caption that is no `str`.
 #
 # **Part 2: `flip_pair(image, caption, boxes, *, contains_text=False) -> (image, caption, boxes, flipped)`**
 #
@@ -150,22 +151,22 @@ claims.update(
 # |---|---|
 # | `image` | array `(height, width, channels)` of any dtype |
 # | `caption` | text, possibly empty |
-# | `boxes` | array or list `(boxes, 4)` of numbers x1, y1, x2, y2 in pixels; no boxes: an array `(0, 4)` |
+# | `boxes` | array or list `(n, 4)` of numbers x1, y1, x2, y2 in pixels; no boxes: an array `(0, 4)` |
 # | `contains_text` | whether there is readable text in the image |
 #
-# - The image is mirrored along its width. The result is a C-contiguous array of the same shape and dtype that shares no
-#   memory with the argument, whatever the memory layout of that is, also for an image one pixel wide. (A mirrored
-#   *view* has negative strides, which `torch.from_numpy` refuses.)
-# - The caption is the one of part 1.
-# - The boxes move along, in the same order, again with x1 ≤ x2. The result is a new float64 array, also for integers.
-#   Coordinates are edges: x runs from 0, the left edge of the image, to `width`, the right edge, so the first column of
-#   pixels lies between 0 and 1.
-# - With `contains_text`, nothing is mirrored: copies of image and boxes and the caption come back, and `flipped` is
-#   `False`. Otherwise it is `True`.
+# - The image is mirrored along its width, the caption is the one of part 1, and the boxes move along, in the same
+#   order, again with x1 ≤ x2. Coordinates are edges: x runs from 0, the left edge of the image, to `width`, the right
+#   edge, so the first column of pixels lies between 0 and 1. `flipped` is `True`.
+# - With `contains_text`, nothing is mirrored: image, caption and boxes come back with the values they had, and
+#   `flipped` is `False`.
+# - In both cases the image returned is a C-contiguous array of the same shape and dtype that shares no memory with the
+#   argument, even if the argument is not C-contiguous itself (an image stored channel by channel, say) or is one pixel
+#   wide. (A mirrored *view* has negative strides, which `torch.from_numpy` refuses.) The boxes returned are a new
+#   float64 array, whatever was given: integers, a list.
 # - No argument is changed.
-# - `ValueError`: the image is not three-dimensional, `boxes` is not `(boxes, 4)`, or a box is not inside the image:
-#   0 ≤ x1 ≤ x2 ≤ width and 0 ≤ y1 ≤ y2 ≤ height must hold, which NaN does not. `TypeError`: the caption is no `str`.
-#   The same with `contains_text`.
+# - `ValueError`: the image is not three-dimensional, `boxes` is not `(n, 4)` (a plain `[]`: either way), or a box is
+#   not inside the image: 0 ≤ x1 ≤ x2 ≤ width and 0 ≤ y1 ≤ y2 ≤ height must hold, which NaN does not. A box may have
+#   no area. `TypeError`: the caption is no `str`. These are raised with `contains_text` too.
 #
 # **Forbidden:** `torchvision`, `tensorflow`, `keras`.
 #
@@ -200,11 +201,11 @@ def flip_pair(
     Args:
         image: `(height, width, channels)`, any dtype.
         caption: a text about the image.
-        boxes: `(boxes, 4)`, x1, y1, x2, y2 in pixels, inside the image.
+        boxes: `(n, 4)`, x1, y1, x2, y2 in pixels, inside the image.
         contains_text: leave everything as it is, since mirrored writing cannot be read.
 
     Returns:
-        image (C-contiguous, same dtype, own memory), caption, boxes (float64), whether the pair was flipped.
+        image (C-contiguous, same dtype, own memory), caption, boxes (new float64 array), whether the pair was flipped.
 
     Raises:
         ValueError: image or boxes of another shape, or a box that is not inside the image.
@@ -214,9 +215,9 @@ def flip_pair(
     if image.ndim != 3:
         raise ValueError(f"the image must be (height, width, channels), not of shape {image.shape}")
     swapped = swap_left_and_right(caption)
-    boxes = np.array(boxes, dtype=np.float64)  # (boxes, 4), a copy
+    boxes = np.array(boxes, dtype=np.float64)  # (n, 4), a copy
     if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes must be (boxes, 4), not of shape {boxes.shape}")
+        raise ValueError(f"boxes must be (n, 4), not of shape {boxes.shape}")
     height, width, _ = image.shape
     x1, y1, x2, y2 = boxes.T
     # asked this way round, NaN is refused as well
@@ -246,7 +247,8 @@ def flip_pair(
 # assert np.allclose(boxes, [[2, 0, 3, 2], [0, 1, 2.5, 2]])
 #
 # same, caption, boxes, flipped = flip_pair(photo, "turn right", np.zeros((0, 4)), contains_text=True)
-# assert not flipped and caption == "turn right" and np.array_equal(same, photo) and boxes.shape == (0, 4)
+# assert np.array_equal(same, photo), "with contains_text=True the image must not be mirrored"
+# assert not flipped and caption == "turn right" and boxes.shape == (0, 4)
 
 # %% [markdown]
 # ## Hints

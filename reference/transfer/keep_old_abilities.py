@@ -40,7 +40,7 @@ from torch import Tensor
 # fine-tuning. It costs one model at inference, and along the line accuracy on shifted data often rises well above both
 # ends while the target loses little. It works because the fine-tuned weights stay near their start; between models of
 # unrelated starts there is usually a barrier. Model soups average several fine-tuned runs in the same way. This is not
-# an ensemble: in a nonlinear network the outputs do not follow the line.
+# an ensemble: with more than one layer the outputs do not follow the line.
 #
 # I can also lose less during training. Training the head alone first and everything afterwards keeps a random head from
 # distorting the features. FLYP fine-tunes with the contrastive loss of pretraining. L2-SP and EWC pull the weights back
@@ -113,7 +113,7 @@ claims = dict.fromkeys(
 claims.update(
     # Accuracy on shifted data and on other tasks can fall while the target rises (Wortsman et al. 2022).
     better_everywhere=False,
-    # Behind a ReLU the output is not linear in the weights; the demonstration below measures the gap.
+    # With two layers the output is not linear in the weights, ReLU or not; the demonstration below measures the gap.
     same_as_logits=False,
     # The logits W x + b are linear in W and b, so mean weights give mean logits.
     linear_agrees=True,
@@ -134,31 +134,36 @@ claims.update(
 # ## The code
 #
 # A *state* is what `model.state_dict()` gives, a mapping from names to tensors. Both states of a call are of one
-# architecture and have the same dtypes; all floating values are finite.
+# architecture and have the same dtypes; all floating values are finite, and no tensor is complex.
 #
 # **`interpolate_weights(zero_shot, fine_tuned, alpha)`** returns a new dict, the state at the part `alpha` of the way
 # from the model before fine-tuning to the one after it. `alpha` is a Python number from 0 to 1.
 #
-# - Floating tensors, running statistics included: `(1 - alpha) * zero_shot + alpha * fine_tuned`, in the dtype of the
-#   tensor. 16-bit tensors are computed in float32 and converted once, at the end; float64 is computed in float64.
-# - `alpha = 0` and `alpha = 1` give the floating tensors of the one model and of the other to the last bit.
+# - Tensors of any floating dtype, running statistics included: `(1 - alpha) * zero_shot + alpha * fine_tuned`, in the
+#   dtype of the tensor. 16-bit tensors (float16, bfloat16) are computed in float32 or wider and rounded once, at the
+#   end; float64 is computed in float64.
+# - `alpha = 0` and `alpha = 1` give the floating tensors of the one model and of the other exactly: every number is
+#   equal (`==`), with no difference of rounding.
 # - Tensors of integers or booleans are copied from `fine_tuned`, for every `alpha`, 0 too.
 # - The names come in the order of `zero_shot`. The result shares no memory with the arguments, and these stay
 #   unchanged; remember that `model.state_dict()` holds the live tensors of the model.
 # - `ValueError` if `alpha` is outside [0, 1] or NaN, if the two states differ in their names, or if two tensors of a
 #   name differ in shape.
 #
-# **`pick_alpha(alphas, id_acc, shift_acc, max_id_drop)`** returns one of the numbers in `alphas`, as a Python number.
-# The three lists have the same length: entry i of `id_acc` and of `shift_acc` is the accuracy at `alphas[i]` on data
-# like the training data ("in distribution") and on shifted data.
+# **`pick_alpha(alphas, id_acc, shift_acc, max_id_drop)`** returns one of the numbers in `alphas`, unchanged and as a
+# Python float (NumPy's float64 is one too; a tensor or a float32 is not). The three lists of numbers have the same
+# length: entry i of `id_acc` and of `shift_acc` is the accuracy at `alphas[i]` on data like the training data ("in
+# distribution") and on shifted data.
 #
-# - Allowed is every alpha whose `id_acc` is at least the largest `id_acc` minus `max_id_drop`.
+# - Allowed is every alpha whose `id_acc` is at least the largest `id_acc` of the list minus `max_id_drop`: a difference
+#   in the unit of the accuracies, whether they are parts of 1 or percent.
 # - Among the allowed ones take the highest `shift_acc`; if several share it, the largest alpha of them.
+# - `max_id_drop` may be of any size from 0 on. Infinity allows every alpha.
 # - `ValueError` if the lists are empty or differ in length, if `alphas` are not strictly increasing or not all in
 #   [0, 1], if an accuracy is NaN or infinite, or if `max_id_drop` is negative or NaN.
 #
-# All of PyTorch is allowed. The checks of `pick_alpha` use numbers that binary fractions hold exactly, so rounding in
-# "largest minus drop" does not matter.
+# All of PyTorch is allowed. The checks of `pick_alpha` use accuracies and drops that binary fractions hold exactly, so
+# rounding in "largest minus drop" does not matter; `alphas` may be 0, 0.1, 0.2 and so on.
 #
 # **Worked example.** A weight is 2.0 before and 4.0 after fine-tuning: at `alpha = 0.75` it is 0.25·2 + 0.75·4 = 3.5. A
 # counter of 10 before and 25 after is 25 there.
@@ -181,8 +186,8 @@ def interpolate_weights(
 
     zero_shot, fine_tuned: states with the same names, shapes and dtypes. alpha: part of the way, in [0, 1].
 
-    Returns a new state in the order of zero_shot: floating tensors interpolated in at least float32 and in their own
-    dtype, other tensors copied from fine_tuned.
+    Returns a new state in the order of zero_shot: floating tensors interpolated, computed in float32 or wider and
+    returned in their own dtype; other tensors copied from fine_tuned.
     Raises ValueError for alpha outside [0, 1] and for states that differ in names or shapes.
     """
     ### BEGIN SOLUTION
@@ -214,9 +219,9 @@ def pick_alpha(
     """The alpha of the best accuracy under shift among those that lose little in distribution.
 
     alphas: strictly increasing, in [0, 1]. id_acc, shift_acc: accuracies at each alpha, finite.
-    max_id_drop: what an allowed alpha may lie below the largest id_acc, at least 0.
+    max_id_drop: how far the id_acc of an allowed alpha may lie below the largest id_acc, at least 0.
 
-    Returns one of alphas; of several equally good ones the largest.
+    Returns one of alphas, a Python float; of several equally good ones the largest.
     Raises ValueError for empty lists, lists of different lengths, and numbers outside these ranges.
     """
     ### BEGIN SOLUTION
@@ -254,22 +259,35 @@ def pick_alpha(
 # assert picked == 0.25, f"picked {picked}; 0.25 loses no more than 0.25 and is best under shift"
 
 # %% [markdown]
-# The next cell follows the line between two small networks. It prints how far the outputs of the interpolated network
-# are from the interpolated outputs: nothing without a ReLU, something with one.
+# The next cell looks at claims `same_as_logits` and `linear_agrees`. The second model of each pair is the first one
+# with every weight moved a little, in place of a fine-tuning. At three places of the line it compares the outputs of
+# the interpolated network with the interpolated outputs and prints the largest difference: nothing but rounding for one
+# linear layer; something for two layers, with a ReLU between them and without. In two layers weights are multiplied
+# with weights, and the product of two interpolated matrices is not the interpolated product.
 
 # %% tags=["active-ipynb"]
+# import copy
+#
 # from torch import nn
 #
 # torch.manual_seed(0)
 # inputs = torch.randn(200, 4)
-# for name, middle in [("linear", nn.Identity()), ("ReLU", nn.ReLU())]:
-#     first, second = (nn.Sequential(nn.Linear(4, 16), middle, nn.Linear(16, 3)) for _ in range(2))
-#     if name == "linear":  # two linear layers are a product of weights: interpolate the second one only
-#         second[0].load_state_dict(first[0].state_dict())
+# networks = {
+#     "one linear layer": nn.Sequential(nn.Linear(4, 3)),
+#     "two linear layers": nn.Sequential(nn.Linear(4, 16), nn.Linear(16, 3)),
+#     "two layers, a ReLU between": nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3)),
+# }
+# for name, before in networks.items():
+#     after, between = copy.deepcopy(before), copy.deepcopy(before)
 #     with torch.no_grad():
-#         outputs = 0.5 * first(inputs) + 0.5 * second(inputs)
-#         first.load_state_dict(interpolate_weights(first.state_dict(), second.state_dict(), 0.5))
-#         print(f"{name}: largest difference {(first(inputs) - outputs).abs().max():.3f}")
+#         for weight in after.parameters():
+#             weight += 0.2 * torch.randn_like(weight)
+#         gaps = []
+#         for alpha in (0.25, 0.5, 0.75):
+#             outputs = (1 - alpha) * before(inputs) + alpha * after(inputs)
+#             between.load_state_dict(interpolate_weights(before.state_dict(), after.state_dict(), alpha))
+#             gaps.append((between(inputs) - outputs).abs().max().item())
+#     print(f"{name}: largest difference {max(gaps):.3f}")
 
 # %% [markdown]
 # ## Hints

@@ -131,7 +131,7 @@ def test_claims(student):
 
 
 @points(1)
-@catches("alpha-reversed", "only-parameters-interpolated", "interpolated-in-float32")
+@catches("alpha-reversed", "alpha-reversed-inside", "only-parameters-interpolated", "interpolated-in-float32")
 def test_floating_tensors_are_interpolated(student, rng):
     """Every floating tensor lies at the part alpha of the way from zero_shot to fine_tuned, in its own dtype."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
@@ -152,7 +152,15 @@ def test_floating_tensors_are_interpolated(student, rng):
 
 
 @points(1)
-@catches("integers-averaged", "integers-of-zero-shot", "order-of-fine-tuned", "shares-memory", "live-weights-moved")
+@catches(
+    "integers-averaged",
+    "integers-rounded",
+    "integers-of-zero-shot",
+    "alpha-0-copies-zero-shot",
+    "order-of-fine-tuned",
+    "shares-memory",
+    "live-weights-moved",
+)
 def test_the_result_is_a_state_of_its_own(student, rng):
     """Integers come from the fine-tuned model, the names keep their order, and the models stay as they are."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
@@ -193,45 +201,82 @@ def test_the_result_is_a_state_of_its_own(student, rng):
                     )
 
 
+ROUNDED = "a difference that is rounded and added again does not give back the number it was formed from"
+FAR_OFF = "more than rounding: alpha = 0 is zero_shot and alpha = 1 is fine_tuned, for tensors of every floating dtype"
+
+
 @points(1)
 @catches("difference-added", "copied-from-the-wrong-end")
 def test_both_ends_are_exact(student, rng):
-    """At alpha 0 and 1 the floating tensors are those of one of the models to the last bit."""
+    """At alpha 0 and 1 the floating tensors are exactly those of one of the models."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    cause = "a difference that is rounded and added again does not give back the number it was formed from"
     for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
         zero_shot, fine_tuned = pair_of_states(generator, dtype)
         zero_shot["weight"] = zero_shot["weight"] * 1000  # sizes that differ much
+        if dtype == torch.float64:  # that float64 is kept is the concern of another check
+            zero_shot, fine_tuned = (
+                {name: t.float().double() if t.is_floating_point() else t for name, t in state.items()}
+                for state in (zero_shot, fine_tuned)
+            )
         for alpha, end in ((0.0, zero_shot), (1.0, fine_tuned), (0, zero_shot), (1, fine_tuned)):
             state = student.interpolate_weights(zero_shot, fine_tuned, alpha)
             for name, tensor in end.items():
                 if tensor.is_floating_point():
                     what = f"{name} at alpha = {alpha} ({dtype})"
-                    assert_dtype(state[name], str(dtype).removeprefix("torch."), what=what)
-                    assert_equal(state[name].double(), tensor.double(), what=what, cause=cause)
+                    assert_shape(state[name], tuple(tensor.shape), what=what)
+                    found, wanted = state[name].double(), tensor.double()
+                    cause = ROUNDED if torch.allclose(found, wanted, rtol=0.02, atol=0.2) else FAR_OFF
+                    assert_equal(found, wanted, what=what, cause=cause)
 
 
 @points(1)
-@catches("computed-in-16-bit", "widened-for-good")
+@catches("computed-in-16-bit", "widened-for-good", "16-bit-not-floating")
 def test_16_bit_tensors_are_computed_in_float32(student, rng):
     """16-bit tensors are mixed in float32, rounded once, and keep their dtype."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     for dtype, half_step in ((torch.bfloat16, 2**-8), (torch.float16, 2**-11)):
         name = str(dtype).removeprefix("torch.")
-        for alpha in (0.3, 0.7):
+        for alpha in (0.3, 0.7, 0.0, 1.0):
             zero_shot, fine_tuned = ({"weight": torch.randn(300, generator=generator).to(dtype)} for _ in range(2))
             state = student.interpolate_weights(zero_shot, fine_tuned, alpha)
             what = f"weight at alpha = {alpha} for states in {name}"
             assert_dtype(state["weight"], name, what=what)
+            if alpha in (0, 1):
+                continue  # the values there are the concern of another check
             expected = expected_tensor(zero_shot["weight"], fine_tuned["weight"], alpha)
-            assert_close(
-                state["weight"].double(),
-                expected,
-                rtol=1.01 * half_step,
-                atol=1e-6,
-                what=what,
-                cause="rounded more than once on the way: widen first, convert back at the very end",
-            )
+            found = state["weight"].double()
+            near = found.shape == expected.shape and torch.allclose(found, expected, rtol=0.02, atol=0.05)
+            cause = "rounded more than once on the way: widen first, convert back at the very end" if near else FAR_OFF
+            assert_close(found, expected, rtol=1.01 * half_step, atol=1e-6, what=what, cause=cause)
+
+
+def tables_of_accuracies(rng):
+    """Alphas, both accuracies and a drop for each call: hand-made ones first, which tell the usual mistakes apart."""
+    alphas = [0.0, 0.125, 0.375, 0.5, 0.75, 1.0]
+    id_acc = [0.25, 0.5, 0.625, 0.875, 0.9375, 0.8125]
+    shift_acc = [0.75, 0.875, 0.6875, 0.625, 0.5, 0.5625]
+    for drop in (0.0625, 0.125, 0.3125, 0.4375, 1.0):
+        yield alphas, id_acc, shift_acc, drop
+    # the first accuracy is neither the lowest nor the highest; of equals under shift once the smaller alpha has the
+    # better id_acc and once the larger
+    id_acc = [0.625, 0.25, 0.75, 0.5625, 0.5, 0.375]
+    shift_acc = [0.5, 0.75, 0.375, 0.625, 0.625, 0.75]
+    for drop in (0.125, 0.1875, 0.25, 0.375, 0.4375, 0.5):
+        yield alphas, id_acc, shift_acc, drop
+    # tenths, which binary fractions do not hold exactly; percent; a drop without a limit
+    alphas = [step / 10 for step in range(11)]
+    id_acc = [40.0, 46.5, 52.0, 57.0, 61.5, 65.0, 67.5, 69.0, 69.5, 69.25, 69.0]
+    shift_acc = [58.0, 60.0, 61.5, 62.25, 62.0, 61.0, 59.0, 57.0, 54.0, 51.0, 48.0]
+    for drop in (0.5, 2.0, 4.5, 12.5, INF):
+        yield alphas, id_acc, shift_acc, drop
+    for drop in (0.125, 0.0):
+        yield alphas, id_acc, shift_acc, drop
+    yield [0.75], [0.5], [0.25], 0.0
+    for _ in range(15):
+        size = int(rng.integers(1, 8))
+        table = sorted(rng.choice(33, size=size, replace=False) / 32), rng.integers(4, 13, size=size) / 16
+        columns = *table, rng.integers(2, 7, size=size) / 8
+        yield *([float(value) for value in column] for column in columns), float(rng.integers(0, 6)) / 16
 
 
 @points(1)
@@ -239,35 +284,33 @@ def test_16_bit_tensors_are_computed_in_float32(student, rng):
     "best-in-distribution",
     "constraint-ignored",
     "ties-to-the-smallest",
+    "ties-by-in-distribution",
     "strictly-within-the-drop",
     "drop-from-the-last",
+    "drop-from-the-first",
     "drop-as-a-fraction",
     "index-returned",
+    "alpha-as-a-tensor",
+    "alpha-through-float32",
 )
 def test_alpha_is_picked_under_the_constraint(student, rng):
     """The picked alpha has the best shifted accuracy among those that lose at most max_id_drop in distribution."""
-    alphas = [0.0, 0.125, 0.375, 0.5, 0.75, 1.0]
-    id_acc = [0.25, 0.5, 0.625, 0.875, 0.9375, 0.8125]
-    shift_acc = [0.75, 0.875, 0.6875, 0.625, 0.5, 0.5625]
     cause = (
         "first the constraint on id_acc, relative to its largest value, then the best shift_acc, then the largest alpha"
     )
-    for drop in (0.0, 0.0625, 0.125, 0.3125, 0.4375, 1.0):
-        picked = student.pick_alpha(alphas, id_acc, shift_acc, drop)
+    tables = list(tables_of_accuracies(rng))
+    answers = [student.pick_alpha(*table) for table in tables]
+    for (alphas, id_acc, shift_acc, drop), picked in zip(tables, answers, strict=True):
+        expected = expected_alpha(alphas, id_acc, shift_acc, drop)
+        if isinstance(picked, float | int) and picked == expected:
+            continue
+        student.pick_alpha(alphas, id_acc, shift_acc, drop)  # once more: the message shows the last call
         what = f"alpha picked from {alphas} with id_acc {id_acc}, shift_acc {shift_acc} and max_id_drop {drop}"
-        assert_equal(float(picked), expected_alpha(alphas, id_acc, shift_acc, drop), what=what, cause=cause)
-    assert_equal(float(student.pick_alpha([0.75], [0.5], [0.25], 0.0)), 0.75, what="alpha picked from [0.75]")
-    for _ in range(25):
-        size = int(rng.integers(1, 8))
-        alphas = sorted(rng.choice(33, size=size, replace=False) / 32)
-        alphas, id_acc, shift_acc = (
-            [float(value) for value in values]
-            for values in (alphas, rng.integers(4, 13, size=size) / 16, rng.integers(2, 7, size=size) / 8)
-        )
-        drop = float(rng.integers(0, 6)) / 16
-        picked = student.pick_alpha(alphas, id_acc, shift_acc, drop)
-        what = f"alpha picked from {alphas} with id_acc {id_acc}, shift_acc {shift_acc} and max_id_drop {drop}"
-        assert_equal(float(picked), expected_alpha(alphas, id_acc, shift_acc, drop), what=what, cause=cause)
+        if not isinstance(picked, float | int):
+            raise AssertionError(f"The {what} should be a Python float; it is {type(picked).__name__}.")
+        almost = abs(picked - expected) < 1e-6
+        rounded = "the number was rounded, in float32 perhaps: return the entry of alphas itself"
+        assert_equal(picked, expected, what=what, cause=rounded if almost else cause)
 
 
 @points(1)

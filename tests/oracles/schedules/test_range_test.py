@@ -102,7 +102,18 @@ def test_the_claim_about_bert():
     assert all(rate / 1e-4 > 0.15 for rate in (2e-5, 3e-5, 5e-5)) and lesson.claims["bert_is_a_tenth"] is False
 
 
-def test_the_visible_cell_passes_with_the_reference():
+def test_a_slow_climb_ends_the_curve_too():
+    rates = np.geomspace(1e-6, 1, 14)
+    losses = [4.0, 3.0, 1.5, 1.9, 2.4, 3.0, 3.8, 4.8, 5.9, 7.0, 8.5, 10.0, 4.0, 3.0]  # 7 is the first above 4 * 1.5
+    assert lr_range_suggestion(rates, losses) == lr_range_suggestion(rates[:9], losses[:9]) == rates[1]
+    assert lr_range_suggestion(rates[:7], [2.0, 1.75, 1.5, 1.0, 4.0, 0.5, 0.25]) == rates[5]  # 4 is not more than 4 * 1
+
+
+def test_the_cells_of_the_lesson_run_with_the_reference(capsys):
     text = Path(lesson.__file__).read_text(encoding="utf-8")
-    cell = re.search(r'# %% tags=\["visible-checks", "active-ipynb"\]\n((?:#.*\n)+)', text)
-    exec(re.sub(r"(?m)^# ?", "", cell.group(1)), {**vars(lesson)})
+    cells = re.findall(r'# %% tags=\[(?:"visible-checks", )?"active-ipynb"\]\n((?:#.*\n)+)', text)
+    assert len(cells) == 2
+    for cell in cells:
+        exec(re.sub(r"(?m)^# ?", "", cell), {**vars(lesson)})
+    lowest, raw, smoothed, lagging = (float(line.split()[-1]) for line in capsys.readouterr().out.splitlines())
+    assert 1e-3 < smoothed < 2e-3 < lagging < lowest and raw > 1e-2

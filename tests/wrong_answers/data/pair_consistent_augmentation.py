@@ -7,7 +7,7 @@ corner-by-corner.
 
 from grader.catalogue import Alternative, WrongAnswer
 
-WORDS = "test_words_change_sides_in_one_pass"
+WORDS = "test_words_change_sides"
 REST = "test_nothing_else_in_a_caption_changes"
 IMAGE = "test_the_image_is_mirrored_along_its_width"
 TOGETHER = "test_caption_and_boxes_move_with_the_image"
@@ -61,7 +61,7 @@ wrong_answers = [
         title="one word replaced after the other",
         explanation=(
             "First every 'left' becomes 'right', and then every 'right', the new ones as well, becomes 'left': at the end "
-            "there is one side only. All words have to be exchanged in the same pass."
+            "there is one side only. All words have to be exchanged at the same time."
         ),
         caught_by=WORDS,
         swap=(
@@ -94,6 +94,13 @@ wrong_answers = [
         swap=(("    styles = (str.lower, str.capitalize, str.upper)\n", "    styles = (str.lower,)\n"),),
     ),
     WrongAnswer(
+        id="capitals-throughout-missed",
+        title="words in capitals throughout not exchanged",
+        explanation="'left' and 'Left' are exchanged, 'LEFT' is not. Three spellings of each word are asked for.",
+        caught_by=WORDS,
+        swap=(("    styles = (str.lower, str.capitalize, str.upper)\n", "    styles = (str.lower, str.capitalize)\n"),),
+    ),
+    WrongAnswer(
         id="only-between-spaces",
         title="words taken to end at spaces only",
         explanation=(
@@ -102,6 +109,16 @@ wrong_answers = [
         ),
         caught_by=WORDS,
         swap=((LOOK_UP, LOOK_UP.replace('r"\\w+"', 'r"\\S+"')),),
+    ),
+    WrongAnswer(
+        id="hyphens-join-words",
+        title="a hyphen taken as part of the word",
+        explanation=(
+            "'left-hand' is one word for you and stays, although it names a side. Here a hyphen ends a word, as other "
+            "punctuation does."
+        ),
+        caught_by=WORDS,
+        swap=((LOOK_UP, LOOK_UP.replace('r"\\w+"', 'r"[\\w-]+"')),),
     ),
     WrongAnswer(
         id="leftmost-forgotten",
@@ -144,7 +161,9 @@ wrong_answers = [
             (
                 LOOK_UP,
                 LOOK_UP.replace(
-                    "swaps.get(word[0], word[0])", "swaps.get(word[0], swaps.get(word[0].lower(), word[0]))"
+                    "swaps.get(word[0], word[0])",
+                    "swaps.get(word[0], swaps.get(word[0].capitalize() if word[0][0].isupper() else word[0].lower(), "
+                    "word[0]))",
                 ),
             ),
         ),
@@ -178,6 +197,26 @@ wrong_answers = [
                 LOOK_UP,
                 '    pattern = r"\\b(" + "|".join(swaps) + r")\\b"\n'
                 "    return re.sub(pattern, lambda word: swaps[word[0]], caption, count=1)\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="a-word-keeps-the-place",
+        title="a word put in for the time being, which a caption may contain",
+        explanation=(
+            "You exchange by way of a word of your own, and where the caption has the same word, this is exchanged as "
+            "well. Any word can occur in a caption. Look each word up instead, once."
+        ),
+        caught_by=REST,
+        swap=(
+            (
+                LOOK_UP,
+                '    for one, other in (("left", "right"), ("leftmost", "rightmost")):\n'
+                "        for style in styles:\n"
+                '            caption = re.sub(rf"\\b{style(one)}\\b", "TMP", caption)\n'
+                '            caption = re.sub(rf"\\b{style(other)}\\b", style(one), caption)\n'
+                '            caption = re.sub(r"\\bTMP\\b", style(other), caption)\n'
+                "    return caption\n",
             ),
         ),
     ),
@@ -237,6 +276,16 @@ wrong_answers = [
         swap=((FLIPPED, FLIPPED.replace("image[:, ::-1].copy()", "np.ascontiguousarray(image[:, ::-1])")),),
     ),
     WrongAnswer(
+        id="order-of-the-argument",
+        title="a copy in the memory order of the argument",
+        explanation=(
+            "You do copy, but `np.array` and `np.copy` keep the order in memory that they find. An image stored channel "
+            "by channel then comes back in that order, not C-contiguous. The order can be asked for."
+        ),
+        caught_by=IMAGE,
+        swap=((FLIPPED, FLIPPED.replace("image[:, ::-1].copy()", "np.array(image[:, ::-1])")),),
+    ),
+    WrongAnswer(
         id="image-made-float",
         title="the image returned as floats",
         explanation=(
@@ -265,6 +314,26 @@ wrong_answers = [
         ),
         caught_by=TOGETHER,
         swap=((MOVE, MOVE.replace("boxes[:, [2, 0]]", "boxes[:, [0, 2]]")),),
+    ),
+    WrongAnswer(
+        id="x1-overwritten-too-early",
+        title="x1 overwritten before the new x2 is computed from it",
+        explanation=(
+            "The new x1 is right, and the new x2 is the old one: when you compute it, x1 has its new value already. "
+            "Columns taken from an array are views. Compute both before you write any of them."
+        ),
+        caught_by=TOGETHER,
+        swap=((MOVE, "    boxes[:, 0] = width - boxes[:, 2]\n    boxes[:, 2] = width - boxes[:, 0]\n"),),
+    ),
+    WrongAnswer(
+        id="height-taken-for-the-width",
+        title="height and width exchanged throughout",
+        explanation=(
+            "You read the shape as (width, height, channels). For square images everything is right; in others boxes "
+            "are mirrored about the wrong line, and good ones are refused. The first number of the shape is the height."
+        ),
+        caught_by=TOGETHER,
+        swap=(("    height, width, _ = image.shape\n", "    width, height, _ = image.shape\n"),),
     ),
     WrongAnswer(
         id="one-pixel-off",
@@ -316,6 +385,19 @@ wrong_answers = [
         swap=(("    if contains_text:\n", "    if False:\n"),),
     ),
     WrongAnswer(
+        id="only-the-flag-heeds-text",
+        title="with writing, only the flag changes and the image is mirrored all the same",
+        explanation=(
+            "You report that nothing was flipped, but image, caption and boxes are those of a flip. With "
+            "`contains_text` they have to stay as they are."
+        ),
+        caught_by=WRITING,
+        swap=(
+            ("    if contains_text:\n", "    if False:\n"),
+            (FLIPPED, FLIPPED.replace("boxes, True", "boxes, not contains_text")),
+        ),
+    ),
+    WrongAnswer(
         id="only-the-image-kept",
         title="with writing, the image kept but the caption exchanged",
         explanation=(
@@ -346,6 +428,32 @@ wrong_answers = [
         swap=((UNTOUCHED, UNTOUCHED.replace("image.copy()", "image")),),
     ),
     WrongAnswer(
+        id="order-of-the-argument-with-text",
+        title="with writing, a copy in the memory order of the argument",
+        explanation=(
+            "The mirrored image is C-contiguous, but the copy that you return when there is writing in the image keeps "
+            "the order of the argument: `np.array` and `np.copy` do, unless they are asked for another one."
+        ),
+        caught_by=WRITING,
+        swap=((UNTOUCHED, UNTOUCHED.replace("image.copy()", "np.array(image)")),),
+    ),
+    WrongAnswer(
+        id="boxes-keep-their-dtype-with-text",
+        title="with writing, integer boxes returned as integers",
+        explanation=(
+            "With `contains_text` you return the boxes as they were given, not as float64. Whoever puts several results "
+            "into one batch then meets two dtypes. The boxes are float64 in both cases."
+        ),
+        caught_by=WRITING,
+        swap=(
+            (
+                "    boxes = np.array(boxes, dtype=np.float64)",
+                "    before, boxes = boxes, np.array(boxes, dtype=np.float64)",
+            ),
+            (UNTOUCHED, UNTOUCHED.replace("boxes, False", "np.array(before), False")),
+        ),
+    ),
+    WrongAnswer(
         id="corners-unchecked",
         title="boxes with exchanged corners accepted",
         explanation=(
@@ -364,6 +472,26 @@ wrong_answers = [
         ),
         caught_by=REFUSED,
         swap=((INSIDE, "    inside = (x1 <= x2) & (y1 <= y2)\n"),),
+    ),
+    WrongAnswer(
+        id="clipped-into-the-image",
+        title="boxes that reach beyond the image cut off at its sides",
+        explanation=(
+            "You clip coordinates into the image. That hides where they come from: usually the image was resized and the "
+            "boxes were not, so that all of them are wrong. The task asks for an error."
+        ),
+        caught_by=REFUSED,
+        swap=((INSIDE, "    boxes[:] = np.clip(boxes, 0, [width, height, width, height])\n" + INSIDE),),
+    ),
+    WrongAnswer(
+        id="heights-unchecked",
+        title="y1 and y2 not looked at",
+        explanation=(
+            "Only x1 and x2 are checked, since only they change. A box above or below the image is as wrong as one "
+            "beside it, and says that image and boxes do not belong together."
+        ),
+        caught_by=REFUSED,
+        swap=((INSIDE, "    inside = (x1 >= 0) & (x1 <= x2) & (x2 <= width)\n"),),
     ),
     WrongAnswer(
         id="any-width",

@@ -97,6 +97,34 @@ wrong_answers = [
         ),
     ),
     WrongAnswer(
+        id="secant-of-the-neighbours",
+        title="the slope between the two neighbours, whatever the distances",
+        explanation=(
+            "You divide the difference of the two neighbours by their distance. At even distances that is right; at "
+            "uneven ones the wider interval then counts more, although it says less about the point itself. Weigh the "
+            "slopes of the two intervals the other way round, as `np.gradient` does when it is given the positions."
+        ),
+        caught_by=STEEPEST,
+        swap=(
+            (
+                "    slopes = np.gradient(smooth, np.log(lrs[: len(smooth)]))  # (usable points,)\n",
+                "    x, y = np.log(lrs[: len(smooth)]), np.array(smooth)\n"
+                "    ends = np.diff(y) / np.diff(x)\n"
+                "    slopes = np.concatenate([ends[:1], (y[2:] - y[:-2]) / (x[2:] - x[:-2]), ends[-1:]])\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="edges-of-second-order",
+        title="parabolas at the two ends as well",
+        explanation=(
+            "At the first and at the last point you extend the parabola through three points (`edge_order=2`). The task "
+            "takes the slope of the one interval there: what lies beyond the ends is not measured."
+        ),
+        caught_by=STEEPEST,
+        swap=(("np.log(lrs[: len(smooth)]))", "np.log(lrs[: len(smooth)]), edge_order=2)"),),
+    ),
+    WrongAnswer(
         id="steepest-in-size",
         title="the steepest point, up or down",
         explanation=(
@@ -161,6 +189,21 @@ wrong_answers = [
                 "        value = average / (1 - beta ** (len(smooth) + 1))\n",
                 "        average = (1 - beta) * average + beta * loss\n"
                 "        value = average / (1 - (1 - beta) ** (len(smooth) + 1)) if beta else loss\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="weights-swapped-throughout",
+        title="`beta` and `1 - beta` exchanged in the average",
+        explanation=(
+            "Your average gives the new loss the weight `beta`. With the default `beta=0` no loss ever enters it, so it "
+            "stays 0 and every curve is flat. Put `beta=0` into your line: which of the two terms should be left?"
+        ),
+        caught_by=SMOOTHING,
+        swap=(
+            (
+                "        average = beta * average + (1 - beta) * loss\n",
+                "        average = (1 - beta) * average + beta * loss\n",
             ),
         ),
     ),
@@ -238,6 +281,46 @@ wrong_answers = [
         swap=(("0 < min(smooth) * divergence < value", "0 < np.nanmin(losses) * divergence < value"),),
     ),
     WrongAnswer(
+        id="ratio-to-the-value-before",
+        title="each value compared with the one before it",
+        explanation=(
+            "You compare with the previous value alone, so a curve that climbs in small steps is never cut, however high "
+            "it gets. Real divergences climb like that. The measure is the smallest value of all before."
+        ),
+        caught_by=END,
+        swap=(("0 < min(smooth) * divergence < value", "0 < smooth[-1] * divergence < value"),),
+    ),
+    WrongAnswer(
+        id="minimum-of-the-last-few",
+        title="the smallest of the last few values only",
+        explanation=(
+            "Your minimum forgets what lies more than a few updates back, so it climbs along with a curve that climbs "
+            "slowly. The smallest value of all before is the measure."
+        ),
+        caught_by=END,
+        swap=(("0 < min(smooth) * divergence < value", "0 < min(smooth[-5:]) * divergence < value"),),
+    ),
+    WrongAnswer(
+        id="raw-minimum",
+        title="smoothed values compared with the smallest raw loss",
+        explanation=(
+            "A single loss that happens to be low sets your limit, and the smoothed curve, which never went down that "
+            "far, ends for it. Compare like with like: smoothed values with the smallest smoothed value."
+        ),
+        caught_by=END,
+        swap=(("0 < min(smooth) * divergence < value", "0 < losses[: len(smooth)].min() * divergence < value"),),
+    ),
+    WrongAnswer(
+        id="exactly-the-factor-cut",
+        title="a value of exactly `divergence` times the minimum cut",
+        explanation=(
+            "The curve ends before a value that is *more* than `divergence` times the minimum. Yours ends already where "
+            "the two are equal."
+        ),
+        caught_by=END,
+        swap=(("0 < min(smooth) * divergence < value", "0 < min(smooth) * divergence <= value"),),
+    ),
+    WrongAnswer(
         id="ratio-to-the-first-loss",
         title="the loss compared with the first one instead of the smallest so far",
         explanation=(
@@ -283,16 +366,46 @@ wrong_answers = [
         swap=(("        if not np.isfinite(loss):\n            break\n", ""),),
     ),
     WrongAnswer(
+        id="infinity-kept",
+        title="infinity not taken for the end of the curve",
+        explanation=(
+            "Your curve ends at NaN, but infinity gets through: a loss of minus infinity, or of plus infinity where "
+            "`divergence` is infinite too, stays in the average for ever. The end is at the first loss that is not finite."
+        ),
+        caught_by=END,
+        swap=(("        if not np.isfinite(loss):\n", "        if np.isnan(loss):\n"),),
+    ),
+    WrongAnswer(
         id="negative-losses-cut",
         title="a ratio to a minimum of 0 or below",
         explanation=(
             "Four times a negative number is smaller than that number, so the next value always looks too high, and "
-            "above 0 times four everything does. Where the minimum is not positive, nothing is to be cut."
+            "above 0 times four everything does. Where the minimum is not positive, the curve does not end."
         ),
         caught_by=END,
         swap=(
             ("if smooth and 0 < min(smooth) * divergence < value:", "if smooth and min(smooth) * divergence < value:"),
         ),
+    ),
+    WrongAnswer(
+        id="size-of-a-negative-minimum",
+        title="the size of a negative minimum taken as the measure",
+        explanation=(
+            "You multiply the absolute value of the minimum. A curve that has gone below 0 then ends as soon as it comes "
+            "up a little. Where the minimum is not positive, a ratio to it means nothing."
+        ),
+        caught_by=END,
+        swap=(("0 < min(smooth) * divergence < value", "abs(min(smooth)) * divergence < value"),),
+    ),
+    WrongAnswer(
+        id="minimum-of-0-taken-as-the-measure",
+        title="the curve ended by a minimum of exactly 0",
+        explanation=(
+            "You leave negative minima out, but not 0: four times 0 is 0, so after a loss of exactly 0 any positive value "
+            "ends your curve. A ratio to 0 means nothing either."
+        ),
+        caught_by=END,
+        swap=(("0 < min(smooth) * divergence < value", "0 <= min(smooth) * divergence < value"),),
     ),
     # --------------------------------------------------------------------------------------------- bad input
     WrongAnswer(
@@ -314,6 +427,29 @@ wrong_answers = [
         ),
         caught_by=REFUSED,
         swap=((" or not (np.diff(lrs) > 0).all():", ":"),),
+    ),
+    WrongAnswer(
+        id="rates-behind-the-end-unchecked",
+        title="rates behind the end of the curve not looked at",
+        explanation=(
+            "You check the rates only as far as the curve is used. Rates that fall or are NaN behind its end show that "
+            "the two lists do not belong together. Check all of them first."
+        ),
+        caught_by=REFUSED,
+        swap=(
+            (
+                "    if not np.isfinite(lrs).all() or not (lrs > 0).all() or not (np.diff(lrs) > 0).all():\n"
+                '        raise ValueError("the rates must be positive, finite and strictly increasing")\n',
+                "",
+            ),
+            (
+                "    if len(smooth) < 3:\n",
+                "    used = lrs[: len(smooth)]\n"
+                "    if not np.isfinite(used).all() or not (used > 0).all() or not (np.diff(used) > 0).all():\n"
+                '        raise ValueError("rates")\n'
+                "    if len(smooth) < 3:\n",
+            ),
+        ),
     ),
     WrongAnswer(
         id="nan-accepted",
@@ -399,6 +535,19 @@ wrong_answers = [
                 "    smooth: list[float] = []\n",
                 "    lrs, losses = lrs.astype(np.float32), losses.astype(np.float32)\n    smooth: list[float] = []\n",
             ),
+        ),
+    ),
+    WrongAnswer(
+        id="computed-in-the-dtype-given",
+        title="averages kept in the dtype of the losses",
+        explanation=(
+            "You smooth in the dtype that the losses came in. Losses that were logged in 16 bits have averages between "
+            "the numbers of 16 bits, and rounding these makes steps where there are none. Compute in float64."
+        ),
+        caught_by=RANDOM,
+        swap=(
+            ("np.asarray(losses, dtype=np.float64)  # (n,), (n,)", "np.asarray(losses)  # (n,), (n,)"),
+            ("for loss in losses.tolist():", "for loss in losses:"),
         ),
     ),
 ]

@@ -47,6 +47,22 @@ wrong_answers = [
         swap=((MIX, "            mixed = alpha * before.to(wide) + (1 - alpha) * after.to(wide)\n"),),
     ),
     WrongAnswer(
+        id="alpha-reversed-inside",
+        title="alpha and 1 - alpha exchanged between the ends",
+        explanation=(
+            "At 0 and at 1 you return the right model, but in between the line runs the other way: at alpha 0.1 most of "
+            "your result is the fine-tuned model. Which of the two should alpha multiply?"
+        ),
+        caught_by="test_floating_tensors_are_interpolated",
+        swap=(
+            (
+                MIX,
+                "            part = alpha if alpha in (0, 1) else 1 - alpha\n"
+                "            mixed = (1 - part) * before.to(wide) + part * after.to(wide)\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="integers-averaged",
         title="integer tensors interpolated",
         explanation=(
@@ -55,6 +71,16 @@ wrong_answers = [
         ),
         caught_by="test_the_result_is_a_state_of_its_own",
         swap=((COPY, "            state[name] = (1 - alpha) * before + alpha * after\n"),),
+    ),
+    WrongAnswer(
+        id="integers-rounded",
+        title="integer tensors interpolated and rounded",
+        explanation=(
+            "Counters and masks keep their dtype, but their values are mixed. A batch counter between the two models, or "
+            "a mask that is neither, belongs to no model at all. Take those of the fine-tuned one."
+        ),
+        caught_by="test_the_result_is_a_state_of_its_own",
+        swap=((COPY, "            state[name] = ((1 - alpha) * before + alpha * after).round().to(after.dtype)\n"),),
     ),
     WrongAnswer(
         id="shares-memory",
@@ -153,6 +179,16 @@ wrong_answers = [
         swap=((COPY, "            state[name] = before.clone()\n"),),
     ),
     WrongAnswer(
+        id="alpha-0-copies-zero-shot",
+        title="the whole model before fine-tuning returned at alpha 0",
+        explanation=(
+            "At alpha 0 you return a copy of `zero_shot`, integers and masks included. The rule takes these from "
+            "`fine_tuned` for every alpha, 0 too."
+        ),
+        caught_by="test_the_result_is_a_state_of_its_own",
+        swap=((COPY, "            state[name] = (after if alpha else before).clone()\n"),),
+    ),
+    WrongAnswer(
         id="order-of-fine-tuned",
         title="names in the order of the fine-tuned state",
         explanation=(
@@ -167,7 +203,7 @@ wrong_answers = [
         title="alpha times the difference added",
         explanation=(
             "`before + alpha * (after - before)` is the same formula on paper. In floating point the difference is "
-            "rounded, and at alpha 1 the sum is not the fine-tuned weight to the last bit. Both ends should be exact."
+            "rounded, and at alpha 1 the sum is not exactly the fine-tuned weight. Both ends should be exact."
         ),
         caught_by="test_both_ends_are_exact",
         swap=((MIX, "            mixed = before.to(wide) + alpha * (after.to(wide) - before.to(wide))\n"),),
@@ -208,6 +244,21 @@ wrong_answers = [
         swap=(("            state[name] = mixed.to(before.dtype)\n", "            state[name] = mixed\n"),),
     ),
     WrongAnswer(
+        id="16-bit-not-floating",
+        title="16-bit tensors not interpolated",
+        explanation=(
+            "Tensors in float16 or bfloat16 come out as those of the fine-tuned model, as if they were integers. A list "
+            "of dtypes is easily too short: ask the tensor whether it is floating."
+        ),
+        caught_by="test_16_bit_tensors_are_computed_in_float32",
+        swap=(
+            (
+                "        if before.is_floating_point():\n",
+                "        if before.dtype in (torch.float32, torch.float64):\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="constraint-ignored",
         title="the best accuracy under shift, whatever it costs",
         explanation=(
@@ -228,17 +279,27 @@ wrong_answers = [
         swap=((BEST, "    best = max(allowed, key=lambda i: shift_acc[i])\n"),),
     ),
     WrongAnswer(
+        id="ties-by-in-distribution",
+        title="the better in-distribution accuracy among equally good ones",
+        explanation=(
+            "Among alphas of equal shifted accuracy you take the one that is best in distribution. It sounds sensible, "
+            "but the rule is another one: the largest alpha of them."
+        ),
+        caught_by="test_alpha_is_picked_under_the_constraint",
+        swap=((BEST, "    best = max(allowed, key=lambda i: (shift_acc[i], id_acc[i], i))\n"),),
+    ),
+    WrongAnswer(
         id="strictly-within-the-drop",
         title="an alpha that loses exactly the allowed drop refused",
         explanation=(
             "An alpha whose accuracy lies exactly `max_id_drop` below the best is allowed; your comparison is strict. With "
-            "a drop of 0 nothing would be left."
+            "a drop of 0 nothing is left."
         ),
         caught_by="test_alpha_is_picked_under_the_constraint",
         swap=(
             (
                 "    allowed = [i for i in range(len(alphas)) if id_acc[i] >= floor]\n",
-                "    allowed = [i for i in range(len(alphas)) if id_acc[i] > floor or id_acc[i] == max(id_acc)]\n",
+                "    allowed = [i for i in range(len(alphas)) if id_acc[i] > floor]\n",
             ),
         ),
     ),
@@ -251,6 +312,16 @@ wrong_answers = [
         ),
         caught_by="test_alpha_is_picked_under_the_constraint",
         swap=((FLOOR, "    floor = id_acc[-1] - max_id_drop\n"),),
+    ),
+    WrongAnswer(
+        id="drop-from-the-first",
+        title="the drop counted from the first accuracy",
+        explanation=(
+            "You count the drop from the accuracy at the first alpha, the model before fine-tuning, so almost every alpha "
+            "is allowed as soon as fine-tuning helps. The rule counts from the largest accuracy of the list."
+        ),
+        caught_by="test_alpha_is_picked_under_the_constraint",
+        swap=((FLOOR, "    floor = id_acc[0] - max_id_drop\n"),),
     ),
     WrongAnswer(
         id="drop-as-a-fraction",
@@ -267,6 +338,26 @@ wrong_answers = [
         explanation="Your result is the place in the list. The caller wants the alpha at this place.",
         caught_by="test_alpha_is_picked_under_the_constraint",
         swap=(("    return alphas[best]\n", "    return best\n"),),
+    ),
+    WrongAnswer(
+        id="alpha-as-a-tensor",
+        title="a tensor returned instead of a number",
+        explanation=(
+            "The right alpha, but in a tensor. Whoever writes it into a JSON report or uses it as a key of a dictionary "
+            "meets an object of PyTorch there. Return the number of the list."
+        ),
+        caught_by="test_alpha_is_picked_under_the_constraint",
+        swap=(("    return alphas[best]\n", "    return torch.tensor(alphas[best], dtype=torch.float64)\n"),),
+    ),
+    WrongAnswer(
+        id="alpha-through-float32",
+        title="an alpha that went through float32",
+        explanation=(
+            "Your alpha is that of the list to seven digits only: 0.1 comes back as 0.10000000149. PyTorch's default "
+            "dtype is float32. Looking the number up in the list afterwards then finds nothing."
+        ),
+        caught_by="test_alpha_is_picked_under_the_constraint",
+        swap=(("    return alphas[best]\n", "    return torch.tensor(alphas[best]).item()\n"),),
     ),
     WrongAnswer(
         id="shapes-broadcast",
