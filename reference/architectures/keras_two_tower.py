@@ -2,10 +2,9 @@
 # # A two-tower classifier in Keras
 #
 # A trained image network is a good start for a model that reads an image and a caption: keep it as one tower, add a
-# small tower for the text, and train a head on both. A published program for this has no text at all, and connects its
-# new layers to the *input* of the trained network. Keras raises no error, because that is a valid model; it contains
-# not one convolution. Three things decide whether a two-tower model is what it seems to be: what the head is connected
-# to, what padding does to the text, and which weights can move.
+# small tower for the text, and train a head on both. What can go wrong raises no error: a head that hangs on the
+# *input* of the trained network is a valid model without a single convolution, padding can pass for words, and weights
+# can move that should stand still.
 #
 # ## Your task (about 35 minutes)
 #
@@ -27,14 +26,15 @@
 # - **Image tower:** `preprocess`, then `image_base`, then the mean over height and width if the base returns 4-D
 #   feature maps `(batch, height, width, channels)`. Features that are 2-D already stay as they are. `image_base` is a
 #   functional model with one input and one output, like those of `keras.applications`; use it itself, not a copy of it.
+#   Its `input_shape` says how large the images are (always with definite sizes here).
 #   `preprocess` is a Keras layer or a function that works on Keras tensors, such as `lambda x: x / 255`; with `None`
 #   the base gets the pixels as they are.
 # - **Text tower:** one embedding table of shape `(vocab_size, embed_dim)`, and the mean of the embeddings of the tokens
-#   that are not padding. A text of padding only has the vector 0. Padding has no influence on the result, whatever row
-#   0 of the table holds.
+#   that are not padding. A text of padding only has the vector 0, and no weight becomes NaN when it is trained on.
+#   Padding has no influence on the result, whatever finite numbers row 0 of the table holds.
 # - **Head:** image features first, the text's vector second; one linear layer with `hidden` units and a ReLU, dropout
 #   of these units with rate `dropout` (in training mode only), one linear layer with one unit, a sigmoid. Both linear
-#   layers have a bias. Nothing else is dropped.
+#   layers have a bias. Nothing else is dropped: neither pixels nor words nor what goes into the hidden layer.
 # - **What can be trained** are these five weights: the table, the two kernels and the two biases. `image_base` is
 #   frozen in place: all of its weights, the statistics of its batch normalisation included, keep their values in
 #   training. (The bases in the checks have batch normalisation, but no dropout.)
@@ -135,18 +135,20 @@ def build_two_tower_classifier(
 # pixels = keras.Input((2, 2, 3))
 # base = keras.Model(pixels, layers.Conv2D(2, 1, use_bias=False)(pixels))
 # base.set_weights([np.array([[1, 0], [0, 1], [0, 0]], np.float32).reshape(1, 1, 3, 2)])  # red and green
-# model = build_two_tower_classifier(base, 6, 4, embed_dim=2, hidden=3, preprocess=lambda x: x / 255)
+# model = build_two_tower_classifier(base, 6, 4, embed_dim=2, hidden=3, dropout=0.0, preprocess=lambda x: x / 255)
 # image = np.full((2, 2, 2, 3), [204, 51, 77], np.float32)
 # batch = {"image": image, "text": np.array([[3, 5, 0, 0], [0, 0, 0, 0]], np.int32)}
-# assert model(batch).shape == (2, 1), model(batch).shape
+# assert model(batch).shape == (2, 1), f"model(batch).shape is {model(batch).shape}; expected (2, 1)"
 #
 # shapes = sorted(tuple(variable.shape) for variable in model.trainable_variables)
-# assert shapes == [(1,), (3,), (3, 1), (4, 3), (6, 2)], shapes
+# expected = [(1,), (3,), (3, 1), (4, 3), (6, 2)]
+# assert shapes == expected, f"the trainable weights have the shapes {shapes}; expected {expected}"
 # for variable in model.trainable_variables:
 #     rows = np.arange(6)[:, None] if variable.shape == (6, 2) else 0.1
 #     variable.assign(np.broadcast_to(rows, variable.shape).astype(np.float32))
 # probability = np.array(model(batch))
-# assert np.allclose(probability, [[0.598688], [0.539915]], atol=1e-4), probability
+# expected = [[0.598688], [0.539915]]
+# assert np.allclose(probability, expected, atol=1e-4), f"model(batch) is {probability.tolist()}; expected {expected}"
 
 # %% [markdown]
 # ## Hints

@@ -99,9 +99,9 @@ KINDS = ("sgd", "momentum", "nesterov", "adam", "adam_l2", "adamw")
 # | id | claim |
 # |---|---|
 # | `decay_slows_the_steps` | Weight decay works by making the learning rate smaller from step to step. |
-# | `equal_under_sgd` | Under SGD without momentum, adding λθ to the gradient equals multiplying θ by 1 − lr·λ first. |
-# | `equal_under_adam` | Under Adam, adding λθ to the gradient equals multiplying θ by 1 − lr·λ first. |
-# | `first_adam_step` | A hundredfold gradient leaves Adam's very first step (λ = 0, negligible ε) as long as it was. |
+# | `equal_under_sgd` | SGD without momentum: adding λθ to the gradient g equals θ ← (1 − lr·λ)θ, then the step for g. |
+# | `equal_under_adam` | Adam: adding λθ to the gradient g equals θ ← (1 − lr·λ)θ, then Adam's step for g. |
+# | `first_adam_step` | A hundredfold gradient does not change the length of Adam's first step (λ = 0, negligible ε). |
 # | `zero_gradient_stays` | `torch.optim.AdamW` with λ = 0.01 leaves a weight of 1.0 as it is while its gradient is 0. |
 # | `two_averages` | Adam's state holds two moving averages for each trained parameter; plain SGD's state holds none. |
 # | `clipping_turns` | Clipping by the global norm changes the direction of the gradient of all parameters together. |
@@ -169,20 +169,26 @@ claims.update(
 #
 # Starts at `theta0`, an array `(d,)` of floats or integers, makes `steps` steps with the gradient `grad_fn(theta)`, an
 # array `(d,)`, of the current point, and returns all points, `float64`, shape `(steps + 1, d)`; row 0 is `theta0`.
+# `grad_fn` is called once a step. What it returns may be integers, its own argument, or one array at every call, and
+# stays as it is. Note that `weight_decay` is 0 here unless it is given, but 0.01 in `adamw_step`.
 #
 # | `kind` | steps |
 # |---|---|
 # | `"sgd"` | `sgd_step` without momentum, whatever `momentum` says |
 # | `"momentum"`, `"nesterov"` | `sgd_step` with `momentum`; `momentum=0` is plain SGD for `"momentum"` |
 # | `"adamw"` | `adamw_step` |
-# | `"adam"`, `"adam_l2"` | both: Adam on the gradient with `weight_decay * theta` added, as in `torch.optim.Adam` |
+# | `"adam"`, `"adam_l2"` | two names of one method: Adam, with `weight_decay * theta` added to the gradient |
+#
+# (`torch.optim.Adam` treats its `weight_decay` in that way, so that many people use Adam with an L2 penalty without
+# knowing it; hence the second name.)
 #
 # ### Rules
 #
 # - **Bad input** raises `ValueError`: `param` and `grad` (or `theta0` and the gradient) of different shapes, also those
 #   that would broadcast; `lr`, `eps` or `weight_decay` negative or NaN; `momentum` or one of the `betas` outside
 #   [0, 1) or NaN; `nesterov` with `momentum=0` (in `run_optimizer` too); an unknown `kind`; `theta0` that is not 1-D;
-#   `steps` below 0.
+#   `steps` below 0. Whether `run_optimizer` also refuses a bad setting that it does not use, because the kind has no
+#   use for it or `steps` is 0, is up to you.
 # - Combinations that divide 0 by 0, such as `eps=0` with a gradient of 0, need no care.
 # - **Not allowed:** `torch`, `tensorflow` and `keras`. You may call your own step functions in `run_optimizer`.
 #
@@ -356,21 +362,25 @@ def run_optimizer(
 
 
 # %% tags=["visible-checks", "active-ipynb"]
+# def compare(found, expected):
+#     assert np.allclose(found, expected), f"found {np.asarray(found).tolist()}, expected {expected}"
+#
+#
 # param, grad = np.array([2.0, -1.0, 0.5]), np.array([0.5, 1.0, -2.0])
 # once, state = sgd_step(param, grad, {}, lr=0.25, momentum=0.5)
-# assert np.allclose(once, [1.875, -1.25, 1.0]), once
+# compare(once, [1.875, -1.25, 1.0])
 # twice, state = sgd_step(once, grad, state, lr=0.25, momentum=0.5)
-# assert np.allclose(twice, [1.6875, -1.625, 1.75]), twice
+# compare(twice, [1.6875, -1.625, 1.75])
 # ahead, _ = sgd_step(param, grad, {}, lr=0.25, momentum=0.5, nesterov=True)
-# assert np.allclose(ahead, [1.8125, -1.375, 1.25]), ahead
+# compare(ahead, [1.8125, -1.375, 1.25])
 #
 # once, state = adamw_step(param, grad, {}, lr=0.25, weight_decay=0.5)
-# assert np.allclose(once, [1.5, -1.125, 0.6875]), once
+# compare(once, [1.5, -1.125, 0.6875])
 # twice, state = adamw_step(once, grad, state, lr=0.25, weight_decay=0.5)
-# assert np.allclose(twice, [1.0625, -1.234375, 0.8515625]), twice
+# compare(twice, [1.0625, -1.234375, 0.8515625])
 #
 # points = run_optimizer("sgd", lambda theta: 2 * theta, np.array([1.0, -3.0]), steps=2, lr=0.25)
-# assert np.allclose(points, [[1.0, -3.0], [0.5, -1.5], [0.25, -0.75]]), points
+# compare(points, [[1.0, -3.0], [0.5, -1.5], [0.25, -0.75]])
 
 # %% [markdown]
 # ### Hints

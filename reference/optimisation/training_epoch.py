@@ -27,15 +27,16 @@
 # |---|---|---|
 # | `"loss"` | `float` | mean over the **examples** of the losses that the model reported on the way |
 # | `"steps"` | `int` | number of optimiser steps |
-# | `"samples"` | `int` | number of examples |
+# | `"samples"` | `int` | number of examples; a batch has as many as its `"labels"` are long |
 # | `"grad_norm"` | `float` or `None` | mean length of the steps' gradients before clipping; without `max_norm` `None` |
 #
 # Rules:
 #
 # - The model is called in training mode, all its modules are, whatever their mode was before; it stays so afterwards.
 # - Each tensor of a batch is moved with its method `.to(device)`. The loader's own dictionaries stay as they are.
-# - Each step uses the gradient of its own batch alone. An old gradient, left by whoever used the model before, has no
-#   influence.
+# - Each step uses the gradient of its own batch alone. An old gradient of a parameter that is trained, left by whoever
+#   used the model before, has no influence. (Frozen parameters hold no gradient, and every loss depends on all
+#   parameters that are trained, so that it is up to you whether clearing makes a gradient `None` or 0.)
 # - With `max_norm`, the gradients of all parameters together are scaled down to that length if they are longer as one
 #   vector.
 # - `scheduler.step()`, without arguments, comes after each `optimizer.step()`.
@@ -43,6 +44,7 @@
 #   What earlier batches did stays done.
 # - **`ValueError`** if `max_norm` is zero, negative or NaN, before the model is called; if the loader yields no batch;
 #   if the model's dictionary has no `"loss"`, or `None` there, before the step. (No batch is without examples.)
+# - Up to you: `max_norm=math.inf`, a finite loss whose gradient is not finite, and the model's mode after an exception.
 # - Nothing is forbidden; `torch.nn.utils.clip_grad_norm_` is welcome. The numbers are Python numbers: a list of loss
 #   tensors would keep every graph of the epoch in memory.
 #

@@ -4,8 +4,7 @@
 # Five labelled examples of a new class cannot train a network, but a network can be trained to cope with five examples.
 # Two ways to do that have shaped the field. A prototypical network turns each class into the mean of its examples and
 # classifies by distance. MAML looks for initial weights from which a few gradient steps go a long way, and to find them
-# it differentiates *through* those steps. A well-known short answer does neither: it joins two untrained layers, and no
-# example of the new task is ever looked at. Here you write the core of both.
+# it differentiates *through* those steps. Here you write the core of both.
 #
 # ## Your task (50 minutes)
 #
@@ -20,17 +19,17 @@
 #   squared Euclidean distance** of each query to each prototype, summed over the D features. A softmax over the classes
 #   turns it into probabilities, so these are logits; the softmax is not part of the function.
 # * The result can be differentiated with respect to `support` and `query`, since the encoder learns through both.
-# * Only differences between features count. The result has to stay accurate for features that all lie near 1000, with
-#   distances of about 1 between them.
+# * Only differences between features count. The result has to stay accurate, to about 1e-3, for features that all lie
+#   near 1000, with distances of about 1 between them.
 # * `ValueError` for a support or query that is not a matrix, different widths, `support_y` of another shape than
 #   `(S,)`, an empty support, and labels that are not exactly 0 ... N - 1: a negative label, or a gap such as 0, 0, 2.
-#   `TypeError` for labels that are not integers (a `ValueError` is accepted too).
+#   `TypeError` for labels that are floats (a `ValueError` is accepted too).
 #
 # ### `maml_gradient(loss_fn, params, support, query, inner_lr, steps=1, first_order=False) -> gradients`
 #
 # * `loss_fn(params, batch)` returns a scalar tensor. `params` is a list of floating tensors or `tf.Variable`s of any
-#   shapes; `loss_fn` can be called with any list of tensors of these shapes. `support` and `query` may be anything that
-#   `loss_fn` takes as a batch.
+#   shapes; `loss_fn` can be called with any list of tensors of these shapes, and its gradients are dense tensors.
+#   `support` and `query` may be anything that `loss_fn` takes as a batch.
 # * Adaptation: `steps` steps of plain gradient descent with the rate `inner_lr`, starting at `params`; every step uses
 #   the gradient of `loss_fn(…, support)` where the step begins.
 # * The result is a list with the gradient of `loss_fn(adapted params, query)` **with respect to the initial `params`**,
@@ -38,10 +37,11 @@
 # * With `first_order=True`, the gradients of the inner steps are treated as constants.
 # * A parameter that a loss does not use has the gradient zero, in the inner steps and in the result. `inner_lr=0` is
 #   allowed and gives the plain gradient of the query's loss.
-# * `params` are not changed, and variables keep their values.
+# * Nothing is changed: the list `params` holds the same objects afterwards, and variables keep their values.
 # * `ValueError` for `steps` below 1, and for an `inner_lr` that is negative, NaN or infinite.
 #
-# Everything runs eagerly; no `tf.function` is needed. Nothing is forbidden.
+# Everything runs eagerly; no `tf.function` is needed. Nothing is forbidden. How you treat what is not named here (an
+# empty query, labels as bools or in a list, NumPy arrays as features, `steps=2.0`) is up to you.
 #
 # ## A worked example
 #
@@ -175,19 +175,20 @@ def maml_gradient(
 # support = tf.constant([[1.0, 0.0], [3.0, 2.0], [0.0, 4.0]])
 # query = tf.constant([[2.0, 2.0], [0.0, 0.0]])
 # logits = prototypical_logits(support, np.array([1, 0, 1]), query)
-# assert logits.shape == (2, 2), logits.shape
-# assert np.allclose(logits, [[-1.0, -2.25], [-13.0, -4.25]]), logits
+# assert logits.shape == (2, 2), f"the shape is {logits.shape}; expected (2, 2)"
+# expected = [[-1.0, -2.25], [-13.0, -4.25]]
+# assert np.allclose(logits, expected), f"the logits are {np.array(logits).tolist()}; expected {expected}"
 #
 # def squared_distance(params, target):
 #     return (params[0] - target) ** 2
 #
 # start = [tf.constant(2.0)]
 # (gradient,) = maml_gradient(squared_distance, start, 0.0, 5.0, inner_lr=0.25)
-# assert np.isclose(gradient, -4.0), gradient
+# assert np.isclose(gradient, -4.0), f"the gradient is {float(gradient):g}; expected -4.0"
 # (gradient,) = maml_gradient(squared_distance, start, 0.0, 5.0, inner_lr=0.25, first_order=True)
-# assert np.isclose(gradient, -8.0), gradient
+# assert np.isclose(gradient, -8.0), f"the gradient is {float(gradient):g}; expected -8.0"
 # (gradient,) = maml_gradient(squared_distance, start, 0.0, 5.0, inner_lr=0.25, steps=2)
-# assert np.isclose(gradient, -2.25), gradient
+# assert np.isclose(gradient, -2.25), f"the gradient is {float(gradient):g}; expected -2.25"
 
 # %% [markdown]
 # ## Hints

@@ -86,7 +86,7 @@ wrong_answers = [
             (
                 MASK,
                 "count = ops.sum(ops.cast(ops.not_equal(text, 0), 'int32'), axis=1, keepdims=True)\n"
-                "    present = ops.cast(ops.arange(max_len)[None, :] < count, 'float32')[:, :, None]",
+                "    present = ops.cast(ops.less(ops.arange(max_len), count), 'float32')[:, :, None]",
             ),
         ),
     ),
@@ -117,6 +117,35 @@ wrong_answers = [
         ),
         caught_by="test_training_moves_the_new_weights_only",
         swap=((FREEZE, "image_base.trainable = True"),),
+    ),
+    WrongAnswer(
+        id="padding-by-its-vector",
+        title="padding is recognised by its vector, not by its id",
+        explanation=(
+            "You leave out the places whose vector is 0. Row 0 of a new table is random and is trained like the others, "
+            "so no place is left out, and a word whose vector happens to be 0 would be. What tells padding from a word "
+            "before anything is looked up?"
+        ),
+        caught_by="test_padding_has_no_influence",
+        swap=(
+            (
+                MASK,
+                "present = ops.cast(ops.any(ops.not_equal(vectors, 0), axis=-1, keepdims=True), 'float32')",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="nan-gradient",
+        title="the NaN of an empty text is hidden, but its gradient is NaN",
+        explanation=(
+            "The predictions are fine, since the result of 0 / 0 is replaced afterwards. The gradient still goes "
+            "through that division, and 0 times NaN is NaN: after one step all weights that it reaches are NaN. "
+            "Which number has to be made harmless before the division?"
+        ),
+        caught_by="test_training_moves_the_new_weights_only",
+        swap=(
+            (MEAN, "sentence = ops.nan_to_num(ops.sum(present * vectors, axis=1) / ops.sum(present, axis=1))  # (b"),
+        ),
     ),
     WrongAnswer(
         id="softmax-on-one-unit",
@@ -162,15 +191,33 @@ wrong_answers = [
         swap=((OUTPUT, f"ops.squeeze({OUTPUT}, axis=1)"),),
     ),
     WrongAnswer(
+        id="joined-along-the-samples",
+        title="image and text are joined one below the other",
+        explanation=(
+            "The features of the texts become further samples instead of further features: where the widths happen to "
+            "agree the result has twice as many rows, elsewhere it is an error. Along which axis are the parts of one "
+            "sample put side by side, and which one does your function take by default?"
+        ),
+        caught_by="test_model_gives_one_probability_for_each_sample",
+        swap=((JOIN, "ops.concatenate([features, sentence])"),),
+    ),
+    WrongAnswer(
         id="copied-base",
         title="a copy of the base is used",
         explanation=(
-            "What happens to `image_base` later does not reach your model: it holds a copy. Moreover, "
-            "`keras.models.clone_model` copies the layers but gives them new, random weights. Call the object that you "
-            "were given."
+            "What happens to `image_base` later does not reach your model, and the base itself is not frozen: the "
+            "model holds a copy. (`keras.models.clone_model` alone would even give that copy new, random weights.) "
+            "Call the object that you were given."
         ),
         caught_by="test_head_sees_the_features_of_the_base",
-        swap=((BASE_CALL, BASE_CALL.replace("image_base(", "keras.models.clone_model(image_base)(")),),
+        swap=(
+            (
+                FREEZE,
+                "given, image_base = image_base, keras.models.clone_model(image_base)\n"
+                "    image_base.set_weights(given.get_weights())\n"
+                f"    {FREEZE}",
+            ),
+        ),
     ),
     WrongAnswer(
         id="preprocess-ignored",
@@ -181,6 +228,16 @@ wrong_answers = [
         ),
         caught_by="test_head_sees_the_features_of_the_base",
         swap=((BASE_CALL, "features = image_base(image)"),),
+    ),
+    WrongAnswer(
+        id="divided-by-255-as-well",
+        title="the pixels are divided by 255 besides `preprocess`",
+        explanation=(
+            "What the base expects differs from network to network, so the caller says it: `preprocess` gets the "
+            "pixels from 0 to 255, and with `None` the base itself gets them. Here they are divided by 255 in between."
+        ),
+        caught_by="test_probabilities",
+        swap=((BASE_CALL, BASE_CALL.replace("image if", "image / 255 if").replace("(image))", "(image / 255))")),),
     ),
     WrongAnswer(
         id="text-before-image",
@@ -252,6 +309,51 @@ wrong_answers = [
             (OUTPUT, OUTPUT.replace("layers.Dropout(dropout)(units)", "units")),
             (JOIN, f"layers.Dropout(dropout)({JOIN})"),
         ),
+    ),
+    WrongAnswer(
+        id="second-dropout-on-the-features",
+        title="a second dropout, on what goes into the hidden layer",
+        explanation=(
+            "Besides hidden units you drop features of image and text, so that more of the sample is lost than "
+            "`dropout` says. Both places are in use; the statement names one."
+        ),
+        caught_by="test_dropout_of_the_hidden_units",
+        swap=((JOIN, f"layers.Dropout(dropout)({JOIN})"),),
+    ),
+    WrongAnswer(
+        id="second-dropout-on-the-image",
+        title="a second dropout, on the side of the image",
+        explanation=(
+            "Besides hidden units something of the image is dropped in training mode. A frozen tower whose features "
+            "change from call to call is no longer what was trained. What does the statement say may be dropped?"
+        ),
+        caught_by="test_dropout_of_the_hidden_units",
+        swap=((JOIN, JOIN.replace("[features", "[layers.Dropout(dropout)(features)")),),
+    ),
+    WrongAnswer(
+        id="second-dropout-on-the-words",
+        title="a second dropout, on the side of the text",
+        explanation=(
+            "Besides hidden units something of the text is dropped in training mode: parts of the word vectors or of "
+            "their mean. What does the statement say may be dropped?"
+        ),
+        caught_by="test_dropout_of_the_hidden_units",
+        swap=(
+            (
+                "vectors = layers.Embedding(vocab_size, embed_dim)(text)",
+                "vectors = layers.Dropout(dropout)(layers.Embedding(vocab_size, embed_dim)(text))",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="gaussian-dropout",
+        title="the hidden units are blurred by noise instead of being dropped",
+        explanation=(
+            "In training mode no hidden unit becomes 0: each is multiplied by a random number around 1. Keras has "
+            "several layers with dropout in their name; which one sets units to 0?"
+        ),
+        caught_by="test_dropout_of_the_hidden_units",
+        swap=((OUTPUT, OUTPUT.replace("Dropout(dropout)", "GaussianDropout(dropout)")),),
     ),
     WrongAnswer(
         id="samples-share-their-dropout",
@@ -327,13 +429,23 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="any-vocabulary",
-        title="a vocabulary without words and texts without tokens are accepted",
+        title="a vocabulary without words is accepted",
         explanation=(
-            "With `vocab_size=1` there is only padding, and with `max_len=0` there is no token: such a model can be "
-            "built and never sees a text. Refuse what cannot be meant before you build anything."
+            "With `vocab_size=1` there is only padding: such a model can be built and never sees a text. Refuse what "
+            "cannot be meant before you build anything."
         ),
         caught_by="test_impossible_arguments_are_refused",
-        swap=(("if vocab_size < 2 or max_len < 1:", "if vocab_size < 0:"),),
+        swap=(("if vocab_size < 2 or max_len < 1:", "if max_len < 1:"),),
+    ),
+    WrongAnswer(
+        id="any-length",
+        title="texts without tokens are accepted",
+        explanation=(
+            "With `max_len=0` there is no place for a token: such a model can be built and never sees a text. Refuse "
+            "what cannot be meant before you build anything."
+        ),
+        caught_by="test_impossible_arguments_are_refused",
+        swap=(("if vocab_size < 2 or max_len < 1:", "if vocab_size < 2:"),),
     ),
 ]
 

@@ -14,7 +14,7 @@ AGREE = "test_ranks_agree_and_epochs_differ"
 REFUSED = "test_ranks_and_sizes_that_do_not_exist_are_refused"
 
 SHUFFLE = "        order = torch.randperm(n, generator=torch.Generator().manual_seed(seed + epoch)).tolist()\n"
-EQUAL = "    equal = list(islice(cycle(order), rounds * world_size))"
+EQUAL = "    equal = [order[place % n] for place in range(rounds * world_size)]"
 SELECT = "    return equal[rank::world_size]\n"
 ROUNDS = "    rounds = n // world_size if drop_last else -(-n // world_size)"
 
@@ -118,6 +118,16 @@ wrong_answers = [
         swap=((ROUNDS, "    rounds = -(-n // world_size)"),),
     ),
     WrongAnswer(
+        id="one-round-too-many",
+        title="one more sample for each rank than needed where the division leaves no remainder",
+        explanation=(
+            "The number of samples for a rank is rounded up by adding one, also where nothing has to be rounded. With "
+            "12 samples on 4 ranks all of them read 4 instead of 3, and four samples are read twice for no reason."
+        ),
+        caught_by=LENGTHS,
+        swap=((ROUNDS, "    rounds = n // world_size if drop_last else n // world_size + 1"),),
+    ),
+    WrongAnswer(
         id="tensors-in-the-list",
         title="tensors instead of Python ints",
         explanation=(
@@ -145,7 +155,18 @@ wrong_answers = [
             "several ranks and others by none. Different numbers on different ranks is right for augmentation, not here."
         ),
         caught_by=AGREE,
-        swap=(("manual_seed(seed + epoch)", "manual_seed(seed + epoch + 997 * rank)"),),
+        swap=(("manual_seed(seed + epoch)", "manual_seed(seed + epoch + rank)"),),
+    ),
+    WrongAnswer(
+        id="rank-instead-of-epoch",
+        title="the rank in the seed where the epoch should be",
+        explanation=(
+            "Every rank shuffles differently, so the parts overlap: some samples are read by several ranks and others "
+            "by none. And the epoch has no influence. Which of the two should the ranks have in common, and which "
+            "should change with time?"
+        ),
+        caught_by=AGREE,
+        swap=(("manual_seed(seed + epoch)", "manual_seed(seed + rank)"),),
     ),
     WrongAnswer(
         id="epoch-ignored",
@@ -229,6 +250,40 @@ def shard_indices(n, world_size, rank, epoch, seed=0, shuffle=True, drop_last=Fa
         ),
     ),
     WrongAnswer(
+        id="padded-before-shuffling",
+        title="the list extended first and shuffled afterwards",
+        explanation=(
+            "You shuffle the list that already holds the repeated samples. The parts are equal, but it is always the "
+            "samples 0, 1, ... that come twice, and the order is not the agreed one. Which of the steps comes first?"
+        ),
+        caught_by=SAMPLER,
+        swap=(
+            (
+                SELECT,
+                "    if shuffle:\n"
+                "        places = torch.randperm(len(equal), generator=torch.Generator().manual_seed(seed + epoch))\n"
+                "        equal = [place % n for place in places.tolist()]\n" + SELECT,
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="permutations-in-a-row",
+        title="the epochs drawn one after another from one generator",
+        explanation=(
+            "The generator is seeded with the seed alone, and one permutation is drawn for each epoch so far. The "
+            "orders differ, but they are not the agreed ones, and in epoch 1000 a rank draws a thousand of them."
+        ),
+        caught_by=SAMPLER,
+        swap=(
+            (
+                SHUFFLE,
+                "        generator = torch.Generator().manual_seed(seed)\n"
+                "        for _ in range(epoch + 1):\n"
+                "            order = torch.randperm(n, generator=generator).tolist()\n",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="padding-drawn-at-random",
         title="the missing places filled with samples drawn at random",
         explanation=(
@@ -240,7 +295,7 @@ def shard_indices(n, world_size, rank, epoch, seed=0, shuffle=True, drop_last=Fa
             (
                 EQUAL,
                 "    missing = torch.randint(0, n, (world_size,), generator=torch.Generator().manual_seed(epoch)).tolist()\n"
-                "    extended = order + missing if shuffle else list(islice(cycle(order), n + world_size))\n"
+                "    extended = order + missing if shuffle else (order * (world_size + 1))[: n + world_size]\n"
                 "    equal = extended[: rounds * world_size]",
             ),
         ),
@@ -286,6 +341,21 @@ def shard_indices(n, world_size, rank, epoch, seed=0, shuffle=True, drop_last=Fa
         ),
         caught_by=REFUSED,
         swap=(("if n < 1 or world_size < 1:", "if n < 0 or world_size < 1:"),),
+    ),
+    WrongAnswer(
+        id="few-samples-refused",
+        title="with drop_last, fewer samples than ranks refused",
+        explanation=(
+            "Your code raises an error where the rule has an answer: the largest multiple of `world_size` is then 0, "
+            "and every rank has an empty list. The ranks still agree, and the caller can decide what that means."
+        ),
+        caught_by=REFUSED,
+        swap=(
+            (
+                ROUNDS,
+                "    if drop_last and n < world_size:\n        raise ValueError('fewer samples than ranks')\n" + ROUNDS,
+            ),
+        ),
     ),
 ]
 

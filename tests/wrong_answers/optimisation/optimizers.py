@@ -139,6 +139,21 @@ wrong_answers = [
             ),
         ),
     ),
+    WrongAnswer(
+        id="dampening",
+        title="from the second step on, the gradient enters the buffer with a factor 1 - momentum",
+        explanation=(
+            "The first buffer is the gradient and the later ones are averages; PyTorch calls that dampening and leaves "
+            "it out by default. The buffer asked for is a sum: under a constant gradient it grows."
+        ),
+        caught_by=SGD,
+        swap=(
+            (
+                'buffer = momentum * state.get("buffer", 0.0) + grad\n',
+                'buffer = momentum * state["buffer"] + (1 - momentum) * grad if "buffer" in state else grad\n',
+            ),
+        ),
+    ),
     # -------------------------------------------------------------------------------------------------- AdamW
     WrongAnswer(
         id="no-bias-correction",
@@ -173,6 +188,23 @@ wrong_answers = [
         ),
         caught_by=ADAMW,
         swap=(("(np.sqrt(corrected_square) + eps)", "np.sqrt(corrected_square + eps)"),),
+    ),
+    WrongAnswer(
+        id="epsilon-before-the-correction",
+        title="eps added before the bias correction",
+        explanation=(
+            "The corrections are put into the step size, and eps is added to the root of the average that is not "
+            "corrected yet. Keras and the short form in the paper do that; in the form asked for eps joins the "
+            "corrected root, so that in the first steps yours acts as a much larger eps."
+        ),
+        caught_by=ADAMW,
+        swap=(
+            ("corrected_square = square / (1 - beta2**step)", "scale = np.sqrt(1 - beta2**step)"),
+            (
+                "lr * corrected_mean / (np.sqrt(corrected_square) + eps)",
+                "lr * scale * corrected_mean / (np.sqrt(square) + eps)",
+            ),
+        ),
     ),
     WrongAnswer(
         id="counter-from-zero",
@@ -330,6 +362,21 @@ wrong_answers = [
         ),
     ),
     WrongAnswer(
+        id="counter-outside-the-state",
+        title="a step counter that does not live in the state",
+        explanation=(
+            "The number of steps is kept on the function or in a global variable. A step that is repeated, or a second "
+            "parameter, then counts as a step further. What a step depends on has to come in with its arguments."
+        ),
+        caught_by=PURE,
+        swap=(
+            (
+                '    step = state.get("step", 0) + 1\n',
+                '    adamw_step.count = step = getattr(adamw_step, "count", 0) + 1 if state else 1\n',
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="float32-kept",
         title="float32 arrays computed in float32",
         explanation=(
@@ -411,6 +458,53 @@ def adamw_step(param, grad, state, **options):
                 "                grad = grad + weight_decay * theta\n",
                 '                grad = grad + (kind == "adam_l2") * weight_decay * theta\n',
             ),
+        ),
+    ),
+    WrongAnswer(
+        id="decay-of-sgd-ignored",
+        title='a run with "sgd" that ignores the decay',
+        explanation=(
+            '`weight_decay` has an effect on the other kinds, but "sgd" visits the same points with and without it. '
+            "Which arguments does the step get from the run?"
+        ),
+        caught_by=RUN,
+        swap=(
+            (
+                "theta, state = sgd_step(theta, grad, state, lr=lr, weight_decay=weight_decay)",
+                "theta, state = sgd_step(theta, grad, state, lr=lr)",
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="nesterov-gradient-ahead",
+        title="nesterov with the gradient taken at a point ahead",
+        explanation=(
+            "You ask for the gradient where the old buffer would lead, as the method was first written. The form asked "
+            "for takes it at the current point, once a step, and looks ahead by way of the direction; the points "
+            "visited are not the same."
+        ),
+        caught_by=RUN,
+        swap=(
+            (
+                "        grad = np.asarray(grad_fn(theta), dtype=np.float64)\n",
+                "        ahead = lr * momentum * state.get('buffer', 0.0) if kind == 'nesterov' else 0.0\n"
+                "        grad = np.asarray(grad_fn(theta - ahead), dtype=np.float64)\n",
+            ),
+            ('look_ahead = kind == "nesterov"', 'look_ahead = kind == "nesterov" and momentum == 0'),
+        ),
+    ),
+    WrongAnswer(
+        id="gradient-array-changed",
+        title="the penalty written into the array that grad_fn returned",
+        explanation=(
+            "`grad += ...` works in the array of the caller, who may return the same one at every call, or the very "
+            "point that you hold: then the penalty piles up, or the point moves. (With integers it is an error.) "
+            "What makes a new array?"
+        ),
+        caught_by=RUN,
+        swap=(
+            ("grad = np.asarray(grad_fn(theta), dtype=np.float64)", "grad = grad_fn(theta)"),
+            ("                grad = grad + weight_decay * theta\n", "                grad += weight_decay * theta\n"),
         ),
     ),
     WrongAnswer(
@@ -530,6 +624,16 @@ def run_optimizer(kind, grad_fn, theta0, steps, lr, **options):
         ),
         caught_by=BAD_INPUT,
         swap=((" and 0 <= beta1 < 1 and 0 <= beta2 < 1):", "):"),),
+    ),
+    WrongAnswer(
+        id="start-without-axes",
+        title="a single number accepted as the start",
+        explanation=(
+            "A start without axes is turned into an array of one number and the run goes on. The task asks for "
+            "`(d,)` and refuses everything else; look at the number of axes before you add one."
+        ),
+        caught_by=BAD_INPUT,
+        swap=(("theta = np.array(theta0, dtype=np.float64)", "theta = np.array(theta0, dtype=np.float64, ndmin=1)"),),
     ),
 ]
 

@@ -104,6 +104,26 @@ wrong_answers = [
         swap=((MEAN, "tf.reduce_mean(tf.reshape(support, (classes.size, -1, support.shape[1])), axis=1)"),),
     ),
     WrongAnswer(
+        id="labels-sorted-alone",
+        title="the labels sorted, but not the examples with them",
+        explanation=(
+            "Sorting the labels alone hands each example to another class than its own. What tells which example a "
+            "label belongs to is its place, so both have to move together, or neither."
+        ),
+        caught_by=LOGITS,
+        swap=((MEAN, "tf.math.segment_mean(support, np.sort(support_y))"),),
+    ),
+    WrongAnswer(
+        id="equal-counts",
+        title="every class's sum divided by the same number",
+        explanation=(
+            "The sum of each class is divided by S / N, the number of examples that a class has on average. Where a "
+            "class has more or fewer, its prototype lies too far out or too near to the origin."
+        ),
+        caught_by=LOGITS,
+        swap=((MEAN, f"{MEAN.replace('mean', 'sum')} * (classes.size / support_y.size)"),),
+    ),
+    WrongAnswer(
         id="mean-over-the-features",
         title="the mean over the features instead of their sum",
         explanation=(
@@ -193,6 +213,26 @@ wrong_answers = [
         ),
         caught_by=THROUGH,
         swap=((CONSTANT, "            if True:\n                gradients ="),),
+    ),
+    WrongAnswer(
+        id="steps-assigned",
+        title="inner steps assigned to variables",
+        explanation=(
+            "An assignment is not something a tape differentiates through, so the result is only the gradient at the "
+            "adapted parameters. Besides, variables of the caller are moved. An inner step has to make new tensors "
+            "from the old ones."
+        ),
+        caught_by=THROUGH,
+        swap=(
+            (
+                "params = [tf.convert_to_tensor(param) for param in params]",
+                "params = [p if isinstance(p, tf.Variable) else tf.Variable(p) for p in params]",
+            ),
+            (
+                "adapted = [param - inner_lr * gradient for param, gradient in zip(adapted, gradients, strict=True)]",
+                "[p.assign_sub(inner_lr * gradient) for p, gradient in zip(adapted, gradients, strict=True)]",
+            ),
+        ),
     ),
     WrongAnswer(
         id="inner-steps-on-the-query",
@@ -311,6 +351,21 @@ wrong_answers = [
         swap=(("for _ in range(steps):", "for _ in range(1 if first_order else steps):"),),
     ),
     WrongAnswer(
+        id="first-order-cuts-the-parameters",
+        title="with first_order, the parameters are cut off and not only the inner gradients",
+        explanation=(
+            "The adapted parameter is the old one minus a step. You turn the old one into a constant, so that nothing "
+            "leads back to the initial parameters and the result is zero. Which of the two parts counts as a constant?"
+        ),
+        caught_by=FIRST_ORDER,
+        swap=(
+            (
+                "gradients = [tf.stop_gradient(gradient) for gradient in gradients]",
+                "adapted = [tf.stop_gradient(param) for param in adapted]",
+            ),
+        ),
+    ),
+    WrongAnswer(
         id="none-for-unused-parameters",
         title="None in the result for a parameter without influence",
         explanation=(
@@ -359,6 +414,25 @@ wrong_answers = [
                 "        if isinstance(variable, tf.Variable):\n"
                 "            variable.assign(value)\n"
                 "    " + OUTER,
+            ),
+        ),
+    ),
+    WrongAnswer(
+        id="list-changed",
+        title="the list of parameters overwritten with the adapted ones",
+        explanation=(
+            "No variable is touched, but the entries of the list that you were given are replaced, so the caller's "
+            "list holds adapted parameters afterwards. Collect the results of a step in a list of your own."
+        ),
+        caught_by=EDGES,
+        swap=(
+            (
+                "    params = [tf.convert_to_tensor(param) for param in params]\n",
+                "    given, params = params, [tf.convert_to_tensor(param) for param in params]\n",
+            ),
+            (
+                "        query_loss = loss_fn(adapted, query)\n",
+                "        query_loss = loss_fn(adapted, query)\n    given[:] = adapted\n",
             ),
         ),
     ),
@@ -413,6 +487,17 @@ wrong_answers = [
                 "    classes = np.unique(support_y[support_y >= 0])\n",
             ),
         ),
+    ),
+    WrongAnswer(
+        id="labels-only-counted",
+        title="the labels counted, not compared with 0 ... N - 1",
+        explanation=(
+            "You check that there are as many different labels as the largest one says. A negative label can make up "
+            "for a gap: in -1, 1, 1, -1 there are two different labels and the largest is 1. Which labels have to "
+            "occur?"
+        ),
+        caught_by=BAD_INPUT,
+        swap=((CLASSES, "if classes.size == 0 or classes.size != classes.max() + 1:"),),
     ),
     WrongAnswer(
         id="width-of-one-stretched",
