@@ -67,3 +67,16 @@ def test_a_question_has_five_to_eight_claims_of_both_kinds(exercise: Exercise) -
     assert 5 <= len(values) <= 8
     assert set(values) == {"True", "False"}
     assert 'tags=["answer"]' in source and "Rubric" in source
+
+
+def test_what_an_exercise_builds_on_stands_before_it() -> None:
+    course = load_course(ROOT)
+    topics = [topic.id for topic in course.topics]
+    places = [topics.index(exercise.topic) for exercise in course.exercises]
+    assert places == sorted(places), "course.toml lists the exercises topic by topic"
+    order = [exercise.id for exercise in course.exercises]
+    for exercise in course.exercises:
+        for needed in exercise.prerequisites:
+            assert order.index(needed) < order.index(exercise.id), (
+                f"{exercise.id} builds on {needed}, which comes later"
+            )
