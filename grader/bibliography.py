@@ -16,7 +16,7 @@ from pathlib import Path
 
 _REACH = 400  # characters before a year in which its author is looked for
 _YEAR = re.compile(r"\((?P<alone>(?:19|20)\d\d)[a-z]?\)|(?<=[ ,])(?P<listed>(?:19|20)\d\d)[a-z]?(?=[;,)])")
-_NUMBER = re.compile(r"[=<>*/+:\[{]\s*$")  # before a number of a program: `n_boot: int = 2000,`
+_NUMBER = re.compile(r"[=<>*/+:\[{\d]\s*,?\s*$")  # before a number of a program: `n_boot: int = 2000,` or `f(1, 2000)`
 _PARAGRAPH = re.compile(r"\n\s*\n|\n\s*(?=[-*] )|\n\s*\|")
 
 

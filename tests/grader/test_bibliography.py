@@ -33,7 +33,7 @@ def keys(text: str) -> list[str | None]:
         ("# - Tsung-Yi Lin, Kaiming He (2017). Vocal Loss.", [None]),
         ("# - Tsung-Yi Lin (2017). Focal Loss.\n# - (2016) Nobody.", ["Lin2017", None]),
         ("Lin et al. (2018) weigh examples. Nobody else (2017) does.", [None, "Lin2017"]),
-        ("In 2017 that was new; def f(seed: int = 2017, n=2016): 2 * (2017 + 1)", []),
+        ("In 2017 that was new; def f(seed: int = 2017, n=2016): 2 * (2017 + g(1, 2017))", []),
     ],
 )  # fmt: skip
 def test_citations_are_found_and_matched(text: str, expected: list[str | None]) -> None:
