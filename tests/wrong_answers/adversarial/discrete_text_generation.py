@@ -31,8 +31,8 @@ wrong_answers = [
         id="plain-softmax",  # the published generator
         title="the plain softmax of the logits taken for the text",
         explanation=(
-            "Your soft sample is the same whatever u is: nothing was drawn. That is the distribution of the next token, "
-            "not a token, and no real text looks like it. Where does u enter?"
+            "Your soft sample is the same whatever u is: nothing was drawn. That is the distribution of the next "
+            "token, not a token, and no real text looks like it. Where does u enter?"
         ),
         caught_by=DRAWING,
         swap=((SOFT, "soft = torch.softmax(logits / tau, dim=-1)"),),
@@ -104,8 +104,8 @@ wrong_answers = [
         id="constants-that-vanish-in-half-precision",
         title="small constants inside the logarithms that vanish in half precision",
         explanation=(
-            "A tiny number added inside a logarithm helps in float32 and float64. In float16 it is rounded to 0, and the "
-            "logarithm of 0 is back. What is the smallest number that the dtype at hand can hold?"
+            "A tiny number added inside a logarithm helps in float32 and float64. In float16 it is rounded to 0, "
+            "and the logarithm of 0 is back. What is the smallest number that the dtype at hand can hold?"
         ),
         caught_by=ENDS,
         swap=((NOISE, "noise = -torch.log(-torch.log(u + 1e-20) + 1e-20)"),),
@@ -124,8 +124,8 @@ wrong_answers = [
         id="infinite-noise-set-to-0",
         title="infinite noise replaced by 0",
         explanation=(
-            "Replacing an infinite noise by 0 makes the luckiest draw, and the unluckiest one, an ordinary one. A u of 1 "
-            "should behave like a u slightly below 1."
+            "Replacing an infinite noise by 0 makes the luckiest draw, and the unluckiest one, an ordinary one. A "
+            "u of 1 should behave like a u slightly below 1."
         ),
         caught_by=ENDS,
         swap=(
@@ -139,9 +139,9 @@ wrong_answers = [
         id="exponentials-without-maximum",
         title="exponentials that overflow",
         explanation=(
-            "Infinity divided by infinity, or 0 by 0: the exponential of a large score is too large for a float, and of "
-            "a very negative one it is 0. The softmax does not change when the same number is taken from all scores "
-            "first."
+            "Infinity divided by infinity, or 0 by 0: the exponential of a large score is too large for a float, "
+            "and of a very negative one it is 0. The softmax does not change when the same number is taken from "
+            "all scores first."
         ),
         caught_by=ENDS,
         swap=(
@@ -205,8 +205,8 @@ wrong_answers = [
         id="clamped-too-far",
         title="a margin so wide that it changes ordinary draws",
         explanation=(
-            "u is moved although it is far enough from its ends: the lucky and unlucky draws become alike. Numbers from "
-            "0.01 to 0.99 should be used as they are."
+            "u is moved although it is far enough from its ends: the lucky and unlucky draws become alike. "
+            "Numbers from 0.01 to 0.99 should be used as they are."
         ),
         caught_by=DRAWING,
         swap=((CLAMPED, "u.clamp(0.05, 0.95)"),),
@@ -242,8 +242,8 @@ wrong_answers = [
         id="cooled-after-the-softmax",
         title="the temperature applied to a sample that has been through a softmax already",
         explanation=(
-            "Dividing probabilities by tau and applying a second softmax gives a nearly uniform mixture, with tau = 1 as "
-            "well. One softmax is enough, and the temperature acts on the scores inside it."
+            "Dividing probabilities by tau and applying a second softmax gives a nearly uniform mixture, with tau "
+            "= 1 as well. One softmax is enough, and the temperature acts on the scores inside it."
         ),
         caught_by=DRAWING,
         swap=((SOFT, "soft = torch.softmax(torch.softmax(logits + noise, dim=-1) / tau, dim=-1)"),),
@@ -252,8 +252,8 @@ wrong_answers = [
         id="hard-ignored",
         title="soft samples whatever `hard` says",
         explanation=(
-            "With `hard=True` you still return a mixture of tokens. A discriminator that has seen whole tokens will know "
-            "it at a glance."
+            "With `hard=True` you still return a mixture of tokens. A discriminator that has seen whole tokens "
+            "will know it at a glance."
         ),
         caught_by=WHOLE,
         swap=((RESULT, "return soft"),),
@@ -282,8 +282,8 @@ wrong_answers = [
         id="one-token-for-the-whole-text",
         title="one winner among all places together",
         explanation=(
-            "The largest entry is looked for in the whole tensor, so all places but one stay empty. Every place needs a "
-            "token of its own: along which axis do the tokens lie?"
+            "The largest entry is looked for in the whole tensor, so all places but one stay empty. Every place "
+            "needs a token of its own: along which axis do the tokens lie?"
         ),
         caught_by=WHOLE,
         swap=((ONE_HOT, "one_hot = (soft == soft.max()).to(soft.dtype)"),),
@@ -302,8 +302,8 @@ wrong_answers = [
         id="gradient-turned-round",
         title="a hard sample whose gradient has the opposite sign",
         explanation=(
-            "The values are right, but of the soft sample and its copy without a history you subtract the wrong one. The "
-            "generator would walk uphill. Which of the two should carry a plus sign?"
+            "The values are right, but of the soft sample and its copy without a history you subtract the wrong "
+            "one. The generator would walk uphill. Which of the two should carry a plus sign?"
         ),
         caught_by=GRADIENT,
         swap=((RESULT, "return one_hot + (soft.detach() - soft)"),),
@@ -312,8 +312,8 @@ wrong_answers = [
         id="gradient-of-the-plain-softmax",
         title="the gradient of the softmax without noise",
         explanation=(
-            "The hard sample is the one that was drawn, but its gradient is that of a softmax that never saw the noise. "
-            "Hard and soft samples should share one gradient."
+            "The hard sample is the one that was drawn, but its gradient is that of a softmax that never saw the "
+            "noise. Hard and soft samples should share one gradient."
         ),
         caught_by=GRADIENT,
         swap=(
@@ -328,8 +328,8 @@ wrong_answers = [
         title="the gradient passed straight to the logits",
         explanation=(
             "The gradient of your hard sample skips the softmax and the temperature: it reaches the logits as it "
-            "arrived. That is a straight-through estimator too, but not the one asked for, which has the gradient of the "
-            "soft sample."
+            "arrived. That is a straight-through estimator too, but not the one asked for, which has the gradient "
+            "of the soft sample."
         ),
         caught_by=GRADIENT,
         swap=((RESULT, "return one_hot + (logits - logits.detach())"),),
@@ -338,8 +338,8 @@ wrong_answers = [
         id="soft-sample-detached",
         title="a history that is cut off again",
         explanation=(
-            "Something with a history is built, but the result has none: a `detach`, a `no_grad` or a copy through plain "
-            "numbers cuts it off. No gradient reaches the logits, hard or soft."
+            "Something with a history is built, but the result has none: a `detach`, a `no_grad` or a copy "
+            "through plain numbers cuts it off. No gradient reaches the logits, hard or soft."
         ),
         caught_by=GRADIENT,
         swap=((SOFT, "soft = torch.softmax((logits.detach() + noise) / tau, dim=-1)"),),
@@ -358,8 +358,8 @@ wrong_answers = [
         id="always-float32",
         title="the result in another precision than the logits",
         explanation=(
-            "The dtype of the result does not follow the logits: somewhere you convert, or a one-hot vector is made in a "
-            "dtype of its own. Mixed precision breaks on it further down."
+            "The dtype of the result does not follow the logits: somewhere you convert, or a one-hot vector is "
+            "made in a dtype of its own. Mixed precision breaks on it further down."
         ),
         caught_by=PLACES,
         swap=(
@@ -381,8 +381,8 @@ wrong_answers = [
         id="looked-up",
         title="the row of the largest entry looked up",
         explanation=(
-            "Only the largest entry of the sample counts, so a soft sample is embedded like a hard one, and no gradient "
-            "flows back to it: an index has no slope."
+            "Only the largest entry of the sample counts, so a soft sample is embedded like a hard one, and no "
+            "gradient flows back to it: an index has no slope."
         ),
         caught_by=EMBEDDED,
         swap=((EMBED, "return embedding_weight[y.argmax(dim=-1)]"),),
@@ -391,8 +391,8 @@ wrong_answers = [
         id="only-the-largest-weight",
         title="only the row of the largest entry, times its weight",
         explanation=(
-            "Only one token of the sample contributes to the embedding. A soft sample is a mixture: all rows count, each "
-            "with its weight."
+            "Only one token of the sample contributes to the embedding. A soft sample is a mixture: all rows "
+            "count, each with its weight."
         ),
         caught_by=EMBEDDED,
         swap=((EMBED, "return y.amax(dim=-1, keepdim=True) * embedding_weight[y.argmax(dim=-1)]"),),
@@ -411,8 +411,8 @@ wrong_answers = [
         id="softmax-once-more",
         title="a second softmax before embedding",
         explanation=(
-            "The sample is a distribution already. Another softmax flattens it, and a one-hot sample no longer gives its "
-            "own row."
+            "The sample is a distribution already. Another softmax flattens it, and a one-hot sample no longer "
+            "gives its own row."
         ),
         caught_by=EMBEDDED,
         swap=((EMBED, "return torch.softmax(y, dim=-1) @ embedding_weight"),),
@@ -431,8 +431,8 @@ wrong_answers = [
         id="temperature-not-checked",
         title="a temperature of 0, below 0 or NaN accepted",
         explanation=(
-            "A temperature of 0 divides by 0, a negative one prefers the worst token, and NaN spoils everything without "
-            "a word. At least one of them gets through."
+            "A temperature of 0 divides by 0, a negative one prefers the worst token, and NaN spoils everything "
+            "without a word. At least one of them gets through."
         ),
         caught_by=REFUSED,
         swap=((TEMPERATURE, "if tau < 0:"),),
