@@ -65,8 +65,20 @@ def _student_child(job: dict[str, Any], channel: socket.socket, readable: list[s
         except ConfinementError as error:
             wire.send_message(channel, wire.pack({"refused": str(error)}))
             return
+    _settle_torch()
     wire.send_message(channel, wire.pack({"ready": True}))
     serve(channel, job["output_bytes"])
+
+
+def _settle_torch() -> None:
+    """Let torch replace its pool of threads now, while there is one thread.
+
+    After a fork it does so when the pool is first asked for; threads of a submission that ask at the same time, as those
+    do with which transformers loads a model, can find none: "Invalid thread pool!".
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
 
 
 def _is_of_the_course(entry: str, course_root: str) -> bool:

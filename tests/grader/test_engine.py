@@ -362,6 +362,39 @@ def test_concurrent_runs_agree_with_one_at_a_time(engine, small):
     assert len({str(result) for result in alone}) == 4
 
 
+USES_TORCH_IN_TWELVE_THREADS = """
+import threading
+import numpy
+import torch
+
+start, errors = threading.Barrier(12), []
+numbers = torch.from_numpy(numpy.ones(200_000, numpy.float32))  # made by NumPy: torch has computed nothing yet
+
+
+def work():
+    start.wait()
+    try:
+        numbers.add(1)
+    except RuntimeError as error:
+        errors.append(error)
+
+
+threads = [threading.Thread(target=work) for _ in range(12)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print("errors:", errors)
+"""
+
+
+def test_threads_of_a_submission_can_use_torch_at_once():
+    exercise = COURSE.exercise("attention/scaled_dot_product")
+    with LocalEngine(COURSE, exercises=[exercise]) as engine:
+        job = Job(exercise, (USES_TORCH_IN_TWELVE_THREADS,), stop_at_first=True)
+        assert ["errors: []" in engine.run(job).output for _ in range(8)] == [True] * 8
+
+
 def test_a_lesson_that_names_another_library_does_not_load_it():
     optimizers = COURSE.exercise("optimisation/optimizers")
     assert "torch.optim" in optimizers.reference_path.read_text(encoding="utf-8")
