@@ -73,8 +73,8 @@ def _student_child(job: dict[str, Any], channel: socket.socket, readable: list[s
 def _settle_torch() -> None:
     """Let torch replace its pool of threads now, while there is one thread.
 
-    After a fork it does so when the pool is first asked for. Threads of a submission that ask at the same time, as those
-    with which transformers loads a model, can find none: "Invalid thread pool!".
+    After a fork it does so when the pool is first asked for. Threads of a submission that ask at the same time, as
+    those with which transformers loads a model, can find none: "Invalid thread pool!".
     """
     torch = sys.modules.get("torch")
     if torch is not None:
