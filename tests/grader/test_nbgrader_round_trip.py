@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -58,22 +59,32 @@ def built(path: Path) -> dict[str, Any]:
 VALIDATE = """
 import json, sys
 from nbgrader.validator import Validator
-for path in sys.argv[1:]:
-    print(json.dumps([path, Validator().validate(path)]), flush=True)
+for path in map(str.strip, sys.stdin):
+    print(json.dumps(Validator().validate(path)), flush=True)
 """
+Failures = dict[str, list[dict[str, str]]]
 
 
 @pytest.fixture(scope="module")
-def validated() -> dict[str, dict[str, list[dict[str, str]]]]:
-    """What nbgrader's validator says about every built notebook, by path; two processes share the work."""
-    paths = [path for exercise in COURSE.exercises for path in (exercise.solution_path, exercise.stub_path)]
-    built_paths = [str(path) for path in paths if path.is_file()]
-    shares = (built_paths[0::4] + built_paths[3::4], built_paths[1::4] + built_paths[2::4])
-    workers = [
-        subprocess.Popen([sys.executable, "-c", VALIDATE, *share], stdout=subprocess.PIPE, text=True)
-        for share in shares
-    ]
-    return dict(json.loads(line) for worker in workers for line in worker.communicate()[0].splitlines())
+def validated() -> dict[str, Failures]:
+    """What nbgrader's validator says about every built notebook, by path; two processes take the next one in turn."""
+    both = [path for exercise in COURSE.exercises for path in (exercise.solution_path, exercise.stub_path)]
+    paths, found = iter([str(path) for path in both if path.is_file()]), {}
+
+    def work() -> None:
+        command = [sys.executable, "-c", VALIDATE]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin and process.stdout
+            for path in paths:
+                process.stdin.write(f"{path}\n")
+                process.stdin.flush()
+                found[path] = json.loads(process.stdout.readline())
+            process.stdin.close()
+
+    with ThreadPoolExecutor(2) as executor:
+        for job in [executor.submit(work) for _ in range(2)]:
+            job.result()
+    return found
 
 
 @each_exercise
