@@ -47,7 +47,8 @@ def test_l2_is_what_scipy_finds(y):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    w=st.lists(st.floats(-50, 50), min_size=1, max_size=9),
+    # NumPy's norm squares the weights, and knows no difference between 0 and a number whose square is 0
+    w=st.lists(st.floats(-50, 50).map(lambda weight: weight if abs(weight) > 1e-100 else 0.0), min_size=1, max_size=9),
     y=st.sampled_from([-1, 1]),
     eps=st.floats(0, 10),
     norm=st.sampled_from(sorted(DUAL)),
