@@ -65,20 +65,8 @@ def _student_child(job: dict[str, Any], channel: socket.socket, readable: list[s
         except ConfinementError as error:
             wire.send_message(channel, wire.pack({"refused": str(error)}))
             return
-    _settle_torch()
     wire.send_message(channel, wire.pack({"ready": True}))
     serve(channel, job["output_bytes"])
-
-
-def _settle_torch() -> None:
-    """Let torch replace its pool of threads now, while there is one thread.
-
-    After a fork it does so when the pool is first asked for. Threads of a submission that ask at the same time, as
-    those with which transformers loads a model, can find none: "Invalid thread pool!".
-    """
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(1)
 
 
 def _is_of_the_course(entry: str, course_root: str) -> bool:
@@ -191,13 +179,14 @@ def become_branch(control: socket.socket, stage: dict[str, Any]) -> None:
     os.dup2(log, 2)
     os.close(log)
     os.environ.update(stage["environment"])
+    inherits_torch = "torch" in sys.modules
     for module in stage["modules"]:
         importlib.import_module(module)
     for module in stage["also"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
-    if "torch" in stage["modules"]:
-        sys.modules["torch"].set_num_threads(1)
+    if "torch" in stage["modules"] and not inherits_torch:
+        _keep_torch_on_one_thread()
     if stage["serves"] == "checks":
         _serve_checks(control, Path(stage["checks_path"]))
         return
@@ -209,6 +198,18 @@ def become_branch(control: socket.socket, stage: dict[str, Any]) -> None:
         Server(control, lambda job, channel: _student_child(job, channel, readable, course_root)).run()
     else:
         Server(control, _no_child).run()
+
+
+def _keep_torch_on_one_thread() -> None:
+    """Of this process and of all that are forked from it.
+
+    After a fork torch replaces its pool of threads when the pool is first asked for. Threads that ask at the same time,
+    as those with which transformers loads a model, can find none ("Invalid thread pool!"), so it is asked for at once,
+    while there is one.
+    """
+    set_num_threads = sys.modules["torch"].set_num_threads
+    set_num_threads(1)
+    os.register_at_fork(after_in_child=lambda: set_num_threads(1))
 
 
 def _serve_checks(control: socket.socket, checks_path: Path) -> None:
