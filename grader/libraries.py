@@ -35,8 +35,9 @@ def how_to_install(library: str) -> str:
     return f"python -m pip install -e {target} -c constraints.txt"
 
 
-def explain_missing(library: str) -> str:
-    """What to tell a person about a library that is not there."""
+def explain_missing(module: str) -> str:
+    """What to tell a person about a library that is not there, by the dotted name of any of its modules."""
+    library = module.partition(".")[0]
     return f"{library} is not installed; run: {how_to_install(library)}"
 
 

@@ -152,6 +152,12 @@ def assert_close(
 
 def assert_equal(actual: Any, expected: Any, *, what: str = "result", cause: str = "") -> None:
     """Fail unless two plain values are the same: exactly for numbers, text and arrays, item by item for containers."""
+    _assert_equal_part(actual, expected, what, "", cause)
+
+
+def _assert_equal_part(actual: Any, expected: Any, whole: str, place: str, cause: str) -> None:
+    """`assert_equal` for the part of `whole` at `place`, such as "[0]['a']"; "" is all of it."""
+    what = f"item {place} of the {whole}" if place and " " in whole else f"{whole}{place}"
     if isinstance(expected, dict):
         if not isinstance(actual, dict):
             raise Mismatch(f"The {what} should be a dict; it is {describe_value(actual)}.", cause=cause)
@@ -163,7 +169,7 @@ def assert_equal(actual: Any, expected: Any, *, what: str = "result", cause: str
             parts = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"has {', '.join(extra)} too many"] * bool(extra)
             raise Mismatch(f"The {what} {' and '.join(parts)}.", cause=cause)
         for key, item in expected.items():
-            assert_equal(actual[key], item, what=_part(what, key), cause=cause)
+            _assert_equal_part(actual[key], item, whole, f"{place}[{key!r}]", cause)
         return
     if isinstance(expected, list | tuple):
         if not isinstance(actual, list | tuple):
@@ -174,12 +180,12 @@ def assert_equal(actual: Any, expected: Any, *, what: str = "result", cause: str
                 f"The {what} has {_items(len(actual))}; it should have {len(expected)}{difference}.", cause=cause
             )
         for index, item in enumerate(expected):
-            assert_equal(actual[index], item, what=_part(what, index), cause=cause)
+            _assert_equal_part(actual[index], item, whole, f"{place}[{index}]", cause)
         return
     if isinstance(expected, np.ndarray | np.generic) and expected.dtype.kind in "US":
         if not isinstance(actual, str | bytes | np.ndarray | np.generic):
             raise Mismatch(f"The {what} should be an array of text; it is {describe_value(actual)}.", cause=cause)
-        assert_equal(np.asarray(actual).tolist(), expected.tolist(), what=what, cause=cause)
+        _assert_equal_part(np.asarray(actual).tolist(), expected.tolist(), whole, place, cause)
         return
     if isinstance(expected, bool | np.bool_):
         same = isinstance(actual, bool | np.bool_) and bool(actual) == bool(expected)
@@ -232,16 +238,6 @@ def raises(*classes: type[BaseException] | str, what: str = "this call") -> Iter
         caught.error = error
     else:
         raise Mismatch(f"{what} should raise {wanted}; it returned without an error.", wanted, "no error")
-
-
-def _part(what: str, key: object) -> str:
-    """The name of a part: `result[0]` of a single word, "item [0] of the shapes of b" of several."""
-    if " " not in what:
-        return f"{what}[{key!r}]"
-    within, separator, whole = what.partition("] of the ")
-    if separator and within.startswith("item ["):
-        return f"{within}][{key!r}] of the {whole}"
-    return f"item [{key!r}] of the {what}"
 
 
 def _difference_of_names(actual: Sequence[Any], expected: Sequence[Any]) -> str:
