@@ -139,6 +139,10 @@ class TestWhatTheyChange:
         ]
 
 
+# Its reference calls the library for nearly every decision, so there is little arithmetic or comparison to change.
+FEWER_MUTANTS = {"deployment/environment": 7}
+
+
 class TestAllOfThem:
     def test_they_come_in_the_order_of_the_text(self):
         numbers = [int(mutant.description.split()[1].rstrip(":")) for mutant in mutants(LESSON)]
@@ -176,5 +180,5 @@ class TestAllOfThem:
     @pytest.mark.parametrize("exercise", load_course().exercises, ids=lambda exercise: exercise.id)
     def test_every_reference_has_some(self, exercise):
         found = mutants(exercise.reference_path.read_text(encoding="utf-8"))
-        assert len(found) >= 5
+        assert len(found) >= FEWER_MUTANTS.get(exercise.id, 10)
         assert all(isinstance(mutant, Mutant) for mutant in found)

@@ -47,8 +47,7 @@ def test_l2_is_what_scipy_finds(y):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    # NumPy's norm squares the weights, and knows no difference between 0 and a number whose square is 0
-    w=st.lists(st.floats(-50, 50).map(lambda weight: weight if abs(weight) > 1e-100 else 0.0), min_size=1, max_size=9),
+    w=st.lists(st.floats(-50, 50), min_size=1, max_size=9),
     y=st.sampled_from([-1, 1]),
     eps=st.floats(0, 10),
     norm=st.sampled_from(sorted(DUAL)),
@@ -59,7 +58,8 @@ def test_the_margin_falls_by_eps_times_the_dual_norm(w, y, eps, norm):
     margin = worst_case_margin(w, -0.4, x, y, eps, norm)
     assert margin == pytest.approx(clean - eps * np.linalg.norm(w, DUAL[norm]), rel=1e-9, abs=1e-8)
     delta = worst_case_perturbation(w, y, eps, norm)
-    if np.linalg.norm(w) > 0:
+    # known limit of the reference: weights below 1e-154 have squares, and so a length, of 0
+    if np.linalg.norm(w) > 0 if norm == "l2" else any(w):
         assert np.linalg.norm(delta, ORDER[norm]) == pytest.approx(eps)
     else:
         assert not delta.any()
