@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 # al. 2016). Training can imitate this, episode by episode.
 #
 # Few samples do not prevent overfitting, they are its cause: a large network fits five images without learning
-# anything. What makes up for it is **prior knowledge**. It comes from pre-training on a lot of other data; from metric
+# anything. What makes up for it is **prior knowledge**. It comes from pretraining on a lot of other data; from metric
 # learning, where a new class is the mean of its support embeddings (Snell et al. 2017); or from meta-learning, where
 # the initial weights are chosen such that a few gradient steps suffice (Finn et al. 2017). So 'few' speaks of the new
 # task, not of all the data that the model has seen.
@@ -49,18 +49,18 @@ from numpy.typing import ArrayLike
 # confidence interval, since one episode says little: which samples are drawn matters a lot. All methods get the same
 # episodes and the same backbone, and a simple baseline takes part, a well-trained frozen encoder with a new classifier,
 # because it is hard to beat (Chen et al. 2019). Hyperparameters are chosen on validation classes. For models
-# pre-trained on the web I would ask whether the 'novel' classes are novel at all."
+# pretrained on the web I would ask whether the 'novel' classes are novel at all."
 #
 # **Rubric, 4 points** (half a point where an item is only partly there):
 #
 # - 1 point, setting: N classes with K labelled samples each; base and novel classes are disjoint; the support adapts,
 #   the query scores.
-# - 1 point, prior: few samples make overfitting more likely; two of pre-training, metric learning, meta-learning, each
+# - 1 point, prior: few samples make overfitting more likely; two of pretraining, metric learning, meta-learning, each
 #   with a word on how it helps.
 # - 1 point, large models: in-context learning without a change of weights, and one way to adapt a model such as CLIP
 #   (prompt vectors, cache, adapter, linear classifier), with what is trained there.
 # - 1 point, evaluation: many episodes, mean with interval; a tuned baseline of frozen features with a new classifier;
-#   equal conditions. Contamination of the pre-training data is welcome here.
+#   equal conditions. Contamination of the pretraining data is welcome here.
 #
 # An answer that lists benefits ("needs less data, generalises better") without saying how earns at most one point.
 #
@@ -89,7 +89,7 @@ from numpy.typing import ArrayLike
 # | id | claim |
 # |---|---|
 # | `few_samples_overfit_less` | With fewer labelled samples, a network of the same size is less prone to overfitting. |
-# | `few_in_all` | "Few-shot" says that the model has seen few samples in all its training, pre-training included. |
+# | `few_in_all` | "Few-shot" says that the model has seen few samples in all its training, pretraining included. |
 # | `classes_may_be_shared` | A class may be both a base and a novel class if its images are different ones. |
 # | `support_size` | A 5-way 1-shot episode has five labelled support samples in total. |
 # | `chance_level` | With 5 ways and equally many queries a class, pure guessing is right in 20 % of cases on average. |

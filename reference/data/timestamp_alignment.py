@@ -43,7 +43,7 @@ from numpy.typing import ArrayLike
 # image in more detail. A filter has errors on both sides: it loses rare but correct pairs, so I choose the threshold by
 # a downstream metric and read what was dropped.
 #
-# In **training**, contrastive pre-training aligns the two encoders, with a softmax over the batch (van den Oord et al.
+# In **training**, contrastive pretraining aligns the two encoders, with a softmax over the batch (van den Oord et al.
 # 2018; Radford et al. 2021) or pairwise sigmoids (Zhai et al. 2023). Hard negatives sharpen it, soft targets forgive
 # false negatives, which are other samples of the batch that fit as well, and robust losses limit what a wrong pair can
 # do. For a missing modality I use masks, a learned 'absent' embedding and modality dropout. Attention or a second task

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 # ## The question
 #
 # *"Is multimodal fine-tuning suitable for every task? And what do you do when your domain is far from the one that the
-# model was pre-trained on?"*
+# model was pretrained on?"*
 #
 # Answer in the next cell as you would say it aloud, in about twelve sentences. The answer is worth 4 points and is read
 # by a person, one point for each of these:
@@ -39,8 +39,8 @@ from numpy.typing import ArrayLike
 # For a distant domain, medical images say, I measure before I train. Zero-shot accuracy is the most direct measure. On
 # the embeddings I compute the maximum mean discrepancy with a permutation test (Gretton et al. 2012), or train a
 # classifier to tell the domains apart, which gives the proxy A-distance (Ben-David et al. 2010). If the distance is
-# large, I first continue pre-training on unlabelled or paired data of the domain (Gururangan et al. 2020), or start
-# from a model that somebody has pre-trained there, such as BiomedCLIP (Zhang et al. 2023), and fine-tune afterwards.
+# large, I first continue pretraining on unlabelled or paired data of the domain (Gururangan et al. 2020), or start
+# from a model that somebody has pretrained there, such as BiomedCLIP (Zhang et al. 2023), and fine-tune afterwards.
 # A measured distance is a warning, not a verdict: whether the shift matters for the task is for validation to say.
 #
 # I do not fine-tune for facts that change: they belong into retrieval. Nor without labels *and* without any metric that
@@ -54,7 +54,7 @@ from numpy.typing import ArrayLike
 #   gain little is welcome here.
 # - 1 point, the order: zero-shot or prompt, probe, parameter-efficient, full; with few labels the cheap end.
 # - 1 point, the distance: one measure (MMD, a domain classifier, zero-shot accuracy) and one remedy (continued
-#   pre-training on the domain, a model of the domain).
+#   pretraining on the domain, a model of the domain).
 # - 1 point, when not: two of changing facts, neither labels nor metric, latency, transparency, each with the reason or
 #   with what to do in its place.
 #
@@ -78,7 +78,7 @@ from numpy.typing import ArrayLike
 # | `text_alone` | On a task of text alone, a vision-language model can be expected to beat a text model of its size. |
 # | `few_labels` | The fewer labels there are, the more training all weights gains over a linear probe. |
 # | `unimodal_baseline` | If a text-only model scores as high as the multimodal one, images have not raised the score. |
-# | `unlabelled_domain` | Pre-training can be continued on domain data without labels before fine-tuning begins. |
+# | `unlabelled_domain` | Pretraining can be continued on domain data without labels before fine-tuning begins. |
 # | `equal_means` | Where two domains have the same mean embedding, their MMD with a Gaussian kernel is 0. |
 # | `negative_estimate` | The unbiased estimate of the squared MMD can come out negative. |
 # | `p_of_40` | A p-value of 0.4 in the permutation test shows that both domains have the same distribution. |

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## The question
 #
-# *"Why does one fine-tune a pre-trained multimodal model at all? When would you rather not, and how would you know that
+# *"Why does one fine-tune a pretrained multimodal model at all? When would you rather not, and how would you know that
 # it was worth it?"*
 #
 # Answer in the next cell as you would say it aloud, in about twelve sentences. The answer is worth 4 points and is read
@@ -28,7 +28,7 @@ from numpy.typing import ArrayLike
 # - *how you know*: what you compare with what, on which data, and which numbers you report.
 
 # %% [markdown] tags=["answer"]
-# **Model answer.** "Pre-training has given the model representations that serve many tasks. Fine-tuning specialises
+# **Model answer.** "Pretraining has given the model representations that serve many tasks. Fine-tuning specialises
 # them with far fewer labels and far less compute than training from the beginning would take. For a generative
 # vision-language model the main gain is behaviour: it learns to follow instructions, keep to a format, point at
 # regions, refuse. Visual instruction tuning does that (Liu et al. 2023), often followed by preference optimisation such
@@ -82,7 +82,7 @@ from numpy.typing import ArrayLike
 #
 # | id | claim |
 # |---|---|
-# | `cannot_hurt` | Fine-tuning may bring no gain, but it cannot make a pre-trained model worse at anything. |
+# | `cannot_hurt` | Fine-tuning may bring no gain, but it cannot make a pretrained model worse at anything. |
 # | `cheaper_predictions` | Fine-tuning all weights makes each prediction of the model cheaper to compute. |
 # | `accuracy_only` | Fine-tuning serves accuracy; following instructions is not something it can teach. |
 # | `weekly_facts` | For facts that change every week, retrieval is a better place than the weights. |
@@ -134,7 +134,7 @@ claims.update(
 # A model is trained on T tasks one after the other, task 0 in stage 0, task 1 in stage 1, and so on. After *every*
 # stage it is tested on *all* tasks, also on those it has not been trained on yet: `scores[i, j]` is the score on task j
 # after stage i, and higher is better. `baseline[j]` is the score on task j of a model with random weights. Fine-tuning
-# is the case T = 2: stage 0 is pre-training, task 0 an old ability, task 1 the new task.
+# is the case T = 2: stage 0 is pretraining, task 0 an old ability, task 1 the new task.
 #
 # ### `continual_metrics(scores, baseline) -> dict`
 #
@@ -223,7 +223,7 @@ def continual_metrics(scores: ArrayLike, baseline: ArrayLike) -> dict[str, float
 # for key, expected in {"acc": 2.05 / 3, "bwt": 0.075, "fwt": 0.175, "forgetting": 0.025}.items():
 #     assert np.isclose(found[key], expected), f"{key} of the three tasks is {found[key]}; it should be {expected}"
 #
-# before_and_after = [[0.7, 0.4], [0.6, 0.9]]  # rows: pre-trained, fine-tuned; columns: old ability, new task
+# before_and_after = [[0.7, 0.4], [0.6, 0.9]]  # rows: pretrained, fine-tuned; columns: old ability, new task
 # found = continual_metrics(before_and_after, [0.1, 0.25])
 # for key, expected in {"acc": 0.75, "bwt": -0.1, "fwt": 0.15, "forgetting": 0.1}.items():
 #     assert np.isclose(found[key], expected), f"{key} before and after is {found[key]}; it should be {expected}"

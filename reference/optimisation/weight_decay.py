@@ -234,7 +234,7 @@ def shrinkage(H: Tensor, lam: float) -> Tensor:
 #   ∇L = −(1 − μ)·λ·θ. A λ that was tuned for one mode does not fit the other.
 # - With Adam the modes differ even without momentum: `torch.optim.Adam(weight_decay=...)` is coupled, and the decay is
 #   divided by the root mean square of the gradient; `torch.optim.AdamW` is decoupled.
-# - Both pull towards 0, not towards the pre-trained weights. L2-SP (Li et al. 2018) pulls towards those.
+# - Both pull towards 0, not towards the pretrained weights. L2-SP (Li et al. 2018) pulls towards those.
 # - Biases, norm parameters and temperatures usually get a group with `weight_decay` 0.
 # - Why decay helps is a question of its own: Zhang et al. (2019) find three different mechanisms.
 #

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Slanted triangles and gradual unfreezing
 #
-# A pre-trained model knows a lot, and a new head on top of it knows nothing. If all of it is trained at once and at one
+# A pretrained model knows a lot, and a new head on top of it knows nothing. If all of it is trained at once and at one
 # rate, the first updates carry the confusion of the head into every layer below. Howard and Ruder's recipe is more
 # patient: small rates at the bottom and larger ones at the top, one group of layers after the other set free, and a
 # schedule with a short climb and a long fall. Here you answer the interview question in your own words, judge eight
@@ -17,7 +17,7 @@ import math
 # %% [markdown]
 # ## The question
 #
-# *"What is transfer learning, and what is it good for? How do you fine-tune a pre-trained model for your task without
+# *"What is transfer learning, and what is it good for? How do you fine-tune a pretrained model for your task without
 # losing what it has learned?"*
 #
 # Answer in the next cell as you would say it aloud, in ten to fifteen sentences. The answer is worth 4 points and is
@@ -26,7 +26,7 @@ import math
 # - *what it is*: a definition, and the ways from using a model as it is to training all of it;
 # - *what can go wrong*: when it does not help, and what training everything at once may cost;
 # - *doing it gradually*: rates by depth, the order in which layers are set free, the schedule;
-# - *other ways, and how you judge*: what keeps you near the pre-trained model, and what you compare with.
+# - *other ways, and how you judge*: what keeps you near the pretrained model, and what you compare with.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** "Transfer learning uses what a model has learned on one task or one kind of data to learn another
@@ -85,7 +85,7 @@ import math
 #
 # | id | claim |
 # |---|---|
-# | `transfer_cannot_hurt` | Pre-trained weights can save time or do nothing, but cannot make the result worse. |
+# | `transfer_cannot_hurt` | Pretrained weights can save time or do nothing, but cannot make the result worse. |
 # | `answers_faster` | Transfer learning makes the finished model answer faster than one trained from scratch. |
 # | `first_layers_general` | The first layers of a deep network tend to transfer to more tasks than its last ones. |
 # | `probe_first_can_win` | On shifted data, training the head first and then everything can beat everything at once. |

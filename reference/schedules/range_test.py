@@ -1,7 +1,7 @@
 # %% [markdown]
 # # The learning-rate range test
 #
-# "Take a tenth of the pre-training rate" is advice you will read, and it is off by a factor of ten in either direction
+# "Take a tenth of the pretraining rate" is advice you will read, and it is off by a factor of ten in either direction
 # for models you may know. A range test measures instead: raise the rate from far too small to far too large over a few
 # hundred updates, record the loss, and read the curve. Reading it is where the mistakes are made. Here you answer the
 # interview question in your own words, judge eight claims about it, and write the function that reads the curve, and
@@ -18,22 +18,22 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## The question
 #
-# *"You are going to fine-tune a pre-trained model. How do you choose the learning rate?"*
+# *"You are going to fine-tune a pretrained model. How do you choose the learning rate?"*
 #
 # Answer in the next cell as you would say it aloud, in about ten sentences. The answer is worth 4 points and is read by
 # a person, one point for each of these:
 #
-# - *where to start*: usual rates for the ways of fine-tuning that you know, and what to make of the pre-training rate;
+# - *where to start*: usual rates for the ways of fine-tuning that you know, and what to make of the pretraining rate;
 # - *how to search*: which candidates, which short experiment, and how you read its result;
 # - *what it depends on*: what makes you search again, and where one rate is not enough;
 # - *how to judge*: what decides between two rates that both train.
 
 # %% [markdown] tags=["answer"]
-# **Model answer.** "I start from recipes for the method, not from a fraction of the pre-training rate: 1e-5 to 5e-5
+# **Model answer.** "I start from recipes for the method, not from a fraction of the pretraining rate: 1e-5 to 5e-5
 # when all weights are trained, 1e-4 to 2e-4 for LoRA, about 1e-3 for a new head or projector. There is no rule of one
-# tenth. BERT was pre-trained at 1e-4 and its authors recommend 2e-5 to 5e-5 (Devlin et al. 2019), a half to a fifth;
+# tenth. BERT was pretrained at 1e-4 and its authors recommend 2e-5 to 5e-5 (Devlin et al. 2019), a half to a fifth;
 # LLaVA-1.5 trains its projector at 1e-3 and then fine-tunes at 2e-5, a fiftieth; LoRA often wants about ten times the
-# rate of full fine-tuning (Schulman et al. 2025). The pre-training rate belongs to its batch size, its optimiser and
+# rate of full fine-tuning (Schulman et al. 2025). The pretraining rate belongs to its batch size, its optimiser and
 # its schedule, at the end of which it was nearly zero.
 #
 # Then I search on a logarithmic grid, a factor of two or three between candidates, with short runs; or I do a range
@@ -51,7 +51,7 @@ from numpy.typing import ArrayLike
 # **Rubric, 4 points** (half a point where an item is only partly there):
 #
 # - 1 point, where to start: rates by method with their orders of magnitude (full, LoRA, head or projector); no fixed
-#   fraction of the pre-training rate, with a reason or a counterexample.
+#   fraction of the pretraining rate, with a reason or a counterexample.
 # - 1 point, how to search: a logarithmic grid or a range test; the steepest fall rather than the lowest loss.
 # - 1 point, what it depends on: batch size (linear for SGD, square root for Adam, then tune again); rates by part or
 #   layer, or warm-up.
@@ -75,8 +75,8 @@ from numpy.typing import ArrayLike
 #
 # | id | claim |
 # |---|---|
-# | `tenth_of_pretraining` | One tenth of the pre-training rate is the right fine-tuning rate for most models. |
-# | `bert_is_a_tenth` | BERT's own authors fine-tune it at about one tenth of its pre-training peak of 1e-4. |
+# | `tenth_of_pretraining` | One tenth of the pretraining rate is the right fine-tuning rate for most models. |
+# | `bert_is_a_tenth` | BERT's own authors fine-tune it at about one tenth of its pretraining peak of 1e-4. |
 # | `fewer_weights_smaller_rate` | LoRA trains few weights and therefore wants a smaller rate than full fine-tuning. |
 # | `lowest_loss_is_best` | In a range test, the rate with the lowest loss is a safe choice for the training. |
 # | `equal_factors` | Candidates for a rate should be spaced by equal factors rather than by equal differences. |

@@ -2,7 +2,7 @@
 # # Warm-up and cosine decay
 #
 # Of all settings of a fine-tuning run, the learning rate is the one most worth your time. Two runs that differ in
-# nothing else can end as a good model and as one that has forgotten its pre-training. Most recipes share one shape: a
+# nothing else can end as a good model and as one that has forgotten its pretraining. Most recipes share one shape: a
 # short climb, a long fall, and small steps at the end. It takes ten lines, and the usual mistakes in them raise no
 # error: a rate that climbs again after the last step, a whole run spent in the warm-up. Here you answer the interview
 # question in your own words, judge eight claims about it, and write the schedule and the loop that drives it.
@@ -37,9 +37,9 @@ from torch.optim.lr_scheduler import LambdaLR
 # %% [markdown] tags=["answer"]
 # **Model answer.** "The peak matters most, so I look for it first: short runs on a logarithmic grid, chosen by the
 # validation metric, or a range test that raises the rate and looks where the loss falls fastest (Smith 2017). Usual
-# starting points are 1e-5 to 5e-5 for all weights of a pre-trained trunk, 1e-4 to 2e-4 for LoRA and 1e-3 for a new head
+# starting points are 1e-5 to 5e-5 for all weights of a pretrained trunk, 1e-4 to 2e-4 for LoRA and 1e-3 for a new head
 # or projector; to begin at 1e-5 and only go down is no search. A rate far too large shows in the training loss itself,
-# which jumps or becomes NaN, and in pre-trained abilities that are gone; overfitting is another matter. On a quadratic
+# which jumps or becomes NaN, and in pretrained abilities that are gone; overfitting is another matter. On a quadratic
 # loss plain gradient descent diverges above 2 divided by the largest curvature.
 #
 # For the shape I warm up linearly over 3 to 10 % of the updates and then decay along a cosine or a line to between 0
@@ -50,7 +50,7 @@ from torch.optim.lr_scheduler import LambdaLR
 # rescales coordinates, and its global rate is still mine to choose. If the end of the run is not known, I reduce on a
 # plateau, or use warm-up, a stable phase and a short decay (Hu et al. 2024).
 #
-# Parts of the model get rates of their own: small in the pre-trained trunk, smaller still in its lowest layers, 10 to
+# Parts of the model get rates of their own: small in the pretrained trunk, smaller still in its lowest layers, 10 to
 # 100 times larger in projector, LoRA matrices and head. After a change of batch size I tune again, starting from linear
 # scaling for SGD (Goyal et al. 2017) and from the square root for Adam (Malladi et al. 2022).
 #
@@ -63,7 +63,7 @@ from torch.optim.lr_scheduler import LambdaLR
 #   spikes, divergence or destroyed features, not overfitting. The bound 2 / largest curvature is welcome here.
 # - 1 point, the shape: warm-up of a few percent and what it is for; decay because it lowers the noise at the end (not
 #   because it speeds up the end); a shape with its final value. Plateau or warmup-stable-decay is welcome.
-# - 1 point, who gets which rate: pre-trained trunk against new head, projector or LoRA, with orders of magnitude;
+# - 1 point, who gets which rate: pretrained trunk against new head, projector or LoRA, with orders of magnitude;
 #   tuning again when the batch size changes, linear for SGD, square root for Adam.
 # - 1 point, doing it: one scheduler step for each update, after the optimiser's; Adam needs a schedule too; gradient
 #   norm, loss spikes or forgetting watched.

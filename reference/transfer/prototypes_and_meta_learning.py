@@ -233,7 +233,7 @@ def maml_gradient(
 #   with little loss (Raghu et al., 2020): much of MAML's success is a good representation.
 # * In an episode of a few samples the statistics of BatchNorm are part of the task: use inference mode, or decide
 #   knowingly to normalise with the episode's own statistics.
-# * Try the simple competitor first: a frozen, well pre-trained encoder with a new linear head is hard to beat (Chen et
+# * Try the simple competitor first: a frozen, well pretrained encoder with a new linear head is hard to beat (Chen et
 #   al., 2019). For a multimodal model that is often the frozen CLIP encoder.
 #
 # ## References
