@@ -7,7 +7,7 @@
 # answer the interview question in your own words, judge eight claims about it, and write a flip that takes the caption
 # and the boxes along.
 #
-# Plan about 35 minutes: 15 for the answer, 5 for the claims, 15 for the code.
+# Plan about 40 minutes: 15 for the answer, 5 for the claims, 20 for the code.
 
 # %%
 import re

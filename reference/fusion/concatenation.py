@@ -6,7 +6,7 @@
 # out stacked: twice as many samples, each with one modality only, and no error. Two more things are easy to miss: the
 # modality with the larger numbers drowns the other one, and arrays of different shapes may be stretched to fit.
 #
-# ## Your task (15 minutes)
+# ## Your task (20 minutes)
 #
 # `concat_modalities(text, image, *, l2_normalize=False)` joins text features of shape `(..., text_width)` and image
 # features of shape `(..., image_width)` into a new array of shape `(..., text_width + image_width)`, text first.

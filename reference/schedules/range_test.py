@@ -7,7 +7,7 @@
 # interview question in your own words, judge eight claims about it, and write the function that reads the curve, and
 # the rule for another batch size.
 #
-# Plan about 30 minutes: 12 for the answer, 5 for the claims, 13 for the code.
+# Plan about 35 minutes: 12 for the answer, 5 for the claims, 18 for the code.
 
 # %%
 from __future__ import annotations
