@@ -89,8 +89,8 @@ from torch import Tensor
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of them are often published as definitions. All of them must be right for
-# the 3 points, so guessing earns nothing.
+# Set each claim to `True` or `False`. Some of them are often published as definitions. CLIP, LLaVA and Flamingo are
+# three well-known families of models. All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|

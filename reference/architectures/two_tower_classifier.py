@@ -1,10 +1,11 @@
 # %% [markdown]
 # # A two-tower classifier
 #
-# One tower turns the image into a vector, another one the text, a shared layer joins them and a classifier decides:
-# this is about the smallest multimodal model there is. Published versions of it tend to fail in the same places. Class
-# scores of a pretrained network are taken for features, a sequence of word vectors meets one vector of the image,
-# padding is averaged in, and two linear layers follow each other with nothing in between, so that they are one.
+# A *tower* is an encoder that sees one modality only. One tower turns the image into a vector, another one the text, a
+# shared layer joins them and a classifier decides: this is about the smallest multimodal model there is. Published
+# versions of it tend to fail in the same places. Class scores of a pretrained network are taken for features, a
+# sequence of word vectors meets one vector of the image, padding is averaged in, and two linear layers follow each
+# other with nothing in between, so that they are one.
 #
 # ## Your task (about 30 minutes)
 #

@@ -74,8 +74,8 @@ from typing import SupportsIndex
 # ## Eight claims
 #
 # Set each claim to `True` or `False`. "Cost" means multiplications and additions of dense soft attention, without its
-# projections. Some of the claims are published as advantages of attention. All of them must be right for the 3 points,
-# so guessing earns nothing.
+# projections. Some of the claims are published as advantages of attention. The *cache* keeps the keys and values of
+# earlier tokens while a text is being generated. All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -149,7 +149,7 @@ claims.update(
 # |---|---|
 # | `"joint"` | self-attention over text and image tokens in one sequence |
 # | `"cross"` | text tokens attend to the image tokens, and image tokens attend to the text tokens; nothing else |
-# | `"resampler"` | `n_latent` latents attend to the image, then self-attention over text and latents in one sequence |
+# | `"resampler"` | `n_latent` latents (learned queries) read the image, then self-attention over text and latents |
 #
 # ### Rules
 #

@@ -2,9 +2,10 @@
 # # The position-wise feed-forward layer
 #
 # After attention has moved information between tokens, the other half of every transformer block works on each token by
-# itself: two matrices with a bend in between. It holds about two thirds of a block's parameters, and its activation is
-# where published explanations slip: the formula with max(0, ·) is often presented as BERT's, but BERT uses another
-# function. Load trained weights into the wrong one and nothing complains; the features come out wrong in every layer.
+# itself: two matrices with a bend, the activation, in between. It holds about two thirds of a block's parameters, and
+# its activation is where published explanations slip: the formula with max(0, ·) is often presented as BERT's, but BERT
+# uses another function. Load trained weights into the wrong one and nothing complains; the features come out wrong in
+# every layer.
 #
 # ## Your task (about 25 minutes)
 #

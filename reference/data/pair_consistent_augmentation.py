@@ -83,7 +83,8 @@ OPPOSITE = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmos
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of them are often published. All of them must be right for the 3 points, so
+# Set each claim to `True` or `False`. Some of them are often published. CLIP is a model of images and texts that was
+# trained on pairs from the web, MixGen a published way to augment pairs. All of them must be right for the 3 points, so
 # guessing earns nothing.
 #
 # | id | claim |
@@ -140,10 +141,10 @@ claims.update(
 # - Each is exchanged in lower case, Capitalised and in UPPER CASE, and the case is kept: `Left` becomes `Right`. In any
 #   other case pattern, such as `lEFt`, it stays as it is.
 # - Whole words only: `bright`, `leftover` and `copyright` stay. Words end at spaces, hyphens, apostrophes and other
-#   punctuation, so `left-hand` becomes `right-hand`. (Digits, underscores and letters beyond a to z next to a word:
-#   either way.)
-# - Everything else stays as it is: spaces, line breaks and all other words, whatever they are. Twice gives the caption
-#   again. `TypeError` for a caption that is no `str`.
+#   punctuation, so `left-hand` becomes `right-hand`. (Whether digits, underscores and letters beyond a to z next to a
+#   word belong to it is up to you.)
+# - Everything else stays as it is: spaces, line breaks and all other words, whatever they are. Applied twice, the
+#   function gives the caption back. `TypeError` for a caption that is no `str`.
 #
 # **Part 2: `flip_pair(image, caption, boxes, *, contains_text=False) -> (image, caption, boxes, flipped)`**
 #
@@ -164,9 +165,9 @@ claims.update(
 #   wide. (A mirrored *view* has negative strides, which `torch.from_numpy` refuses.) The boxes returned are a new
 #   float64 array, whatever was given: integers, a list.
 # - No argument is changed.
-# - `ValueError`: the image is not three-dimensional, `boxes` is not `(n, 4)` (a plain `[]`: either way), or a box is
-#   not inside the image: 0 ≤ x1 ≤ x2 ≤ width and 0 ≤ y1 ≤ y2 ≤ height must hold, which NaN does not. A box may have
-#   no area. `TypeError`: the caption is no `str`. These are raised with `contains_text` too.
+# - `ValueError`: the image is not three-dimensional, `boxes` is not `(n, 4)` (a plain `[]` may be accepted or refused),
+#   or a box is not inside the image: 0 ≤ x1 ≤ x2 ≤ width and 0 ≤ y1 ≤ y2 ≤ height must hold, so NaN is refused. A box
+#   may have no area. `TypeError`: the caption is no `str`. These are raised with `contains_text` too.
 #
 # **Forbidden:** `torchvision`, `tensorflow`, `keras`.
 #

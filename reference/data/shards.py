@@ -76,8 +76,10 @@ import torch
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. A *rank* is one process with one GPU. All of them must be right for the 3 points,
-# so guessing earns nothing.
+# Set each claim to `True` or `False`. A *rank* is one process with one GPU. `DistributedSampler`, `IterableDataset` and
+# FSDP (fully sharded data parallel) are parts of PyTorch; CLIP's loss lets each text find its image among all images of
+# a batch (`losses/contrastive`), the others being its *negatives*. All of them must be right for the 3 points, so
+# guessing earns nothing.
 #
 # | id | claim |
 # |---|---|

@@ -77,8 +77,9 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`; some of them are often published wrongly. All of them must be right for the 3
-# points, so guessing earns nothing.
+# Set each claim to `True` or `False`; some of them are often published wrongly. CLIP turns an image and a text into a
+# vector each, and its similarity is the cosine of the two; in a *contrastive* batch each text has to find its own image
+# among all of them (`losses/contrastive`). All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|

@@ -4,12 +4,12 @@
 # "It works on my machine" means: it works with my versions. A published recipe for fine-tuning may pin an interpreter
 # that reached its end of life, name no version for the library that changes most, and leave out the one that reads the
 # images; you notice hours later, in the middle of a run. A check at start-up compares what is installed with what is
-# required in a few milliseconds, and names everything that is wrong at once. Here you write it, about 35 minutes.
+# required in a few milliseconds, and names everything that is wrong at once. Here you write it.
 #
 # **One idea:** an environment is judged by its *metadata*, names and versions, and both have rules. Names are equal in
 # several spellings, versions are not text, and a requirement may not concern this interpreter at all.
 #
-# ## The task
+# ## Your task (about 35 minutes)
 #
 # ### `normalised_name(name: str) -> str`
 #

@@ -280,8 +280,9 @@ def finite_difference(f: Callable[[np.ndarray], float], theta: ArrayLike, h: flo
 #
 # <details><summary>Hint 1: a question</summary>
 #
-# Swap match and mismatch and turn the sign of the logit: may the loss change? What is it for a very wrong pair, to the
-# first order, as the logit grows? And which function of a logit has the derivative 1 - z at +∞ and -z at -∞?
+# Swap match and mismatch and change the sign of the logit: may the loss change? How does the loss of a very wrong pair
+# grow with the size of its logit? And what is the slope of the loss far out to the right and far out to the left, for z
+# = 0 and for z = 1?
 # </details>
 #
 # <details><summary>Hint 2: the concept</summary>

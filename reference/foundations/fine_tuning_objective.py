@@ -1,10 +1,10 @@
 # %% [markdown]
 # # The objective of fine-tuning
 #
-# Articles on fine-tuning print one formula: the new parameters are the argmin of the loss on your data, and they go on
-# to say that pretraining helps because the search starts from good parameters. Read literally, the two do not fit: an
-# argmin does not know where the search began. And the loss they report while training, the mean of the means of the
-# batches, is not the loss in the formula either. Here you write down what is minimised, and find out which of its many
+# Articles on fine-tuning print one formula: the new parameters are the argmin of the loss on your data. Then they say
+# that pretraining helps because the search starts from good parameters. Read literally, the two do not fit: an argmin
+# does not know where the search began. And the loss they report while training, the mean of the means of the batches,
+# is not the loss in the formula either. Here you write down what is minimised, and find out which of its many
 # minimisers gradient descent arrives at.
 #
 # ## Your task (35 minutes)
@@ -36,8 +36,8 @@
 #   raises `ValueError`, whatever `steps` is. (Within a millionth of 2 / λ both answers are accepted.) If `X` is all
 #   zero, there is no such limit.
 # - `gd_limit` has no rate: below that limit, it makes no difference to where the path ends. The result must be right to
-#   eight digits when the largest singular value of `X` is 100 times the smallest that is not zero. Walking there is no
-#   way: that may take hundreds of thousands of steps.
+#   eight digits when the largest singular value of `X` is 100 times the smallest that is not zero. Walking there step
+#   by step is no solution: that may take hundreds of thousands of steps.
 #
 # **Rules for all four**
 #
@@ -259,9 +259,9 @@ def gd_limit(X: ArrayLike, y: ArrayLike, theta0: ArrayLike) -> np.ndarray:
 #
 # <details><summary>Hint 2: the concept</summary>
 #
-# Sums and counts can be added, means cannot. An item that does not count is missing above and below the line. Each
-# gradient is a sum of multiples of the rows of `X`. So the path never leaves the plane through its start that the rows
-# span, and within that plane there is exactly one minimiser. It is the minimiser nearest to the start.
+# Sums and counts can be added, means cannot. An item that does not count is missing above and below the fraction bar.
+# Each gradient is a sum of multiples of the rows of `X`. So the path never leaves the plane through its start that the
+# rows span, and within that plane there is exactly one minimiser. It is the minimiser nearest to the start.
 #
 # </details>
 #

@@ -70,8 +70,9 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of them are often published. The last four speak of the measure and the test
-# that are defined below. All of them must be right for the 3 points, so guessing earns nothing.
+# Set each claim to `True` or `False`. Some of them are often published. A *linear probe* is a linear classifier on the
+# features of a frozen model. The last four claims speak of the measure and the test that are defined below. All of them
+# must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -122,14 +123,15 @@ claims.update(
 # ## The code
 #
 # **One idea:** two sets come from one distribution if samples are, on average, as similar *between* the sets as they
-# are *within* them. Similar is what a kernel says, and what "on average" can do by chance, shuffling tells.
+# are *within* them. A kernel says how similar two samples are, and shuffling tells how large a difference can come
+# about by chance.
 #
 # `source` is `(n, d)` and `target` is `(m, d)`: one embedding a row, as lists, or as arrays of integers or of any float
 # dtype (`uint8` and `int8` are common for stored embeddings). "Pooled" means the n rows of `source`, then the m rows of
 # `target`, in their order.
 #
 # **1. `pooled_distances(source, target) -> (n + m, n + m)`**, float64: the Euclidean distance of every pooled row to
-# every other. It has to keep its nine digits where all embeddings share a large offset (1e6 in the checks, with
+# every other. It has to be right to nine digits even where all embeddings share a large offset (1e6 in the checks, with
 # distances near 1), and duplicate rows have distance 0.
 #
 # **2. `median_sigma(source, target) -> float`**, a usual width for the kernel: the median distance over all pairs of
@@ -143,8 +145,8 @@ claims.update(
 # - *plus* the mean of k over the m (m - 1) such pairs of rows of `target`,
 # - *minus twice* the mean of k over all n m pairs of a row of `source` and a row of `target`.
 #
-# A row is not paired with itself because k is 1 there: with such pairs the estimate would be too large on average.
-# Two different rows may well be equal, and count. The estimate may be negative, and stays so.
+# A row is not paired with itself because k is 1 there: with such pairs the estimate would be too large on average. Two
+# different rows that happen to be equal do count as a pair. The estimate may be negative, and stays so.
 #
 # **4. `mmd_permutation_test(source, target, sigma, n_perm, seed) -> (stat, p)`**: how often is a random split as far
 # apart as the real one? `stat` is the estimate above. So that everybody gets the same p, the random splits are drawn in
@@ -321,9 +323,9 @@ def mmd_permutation_test(
 #
 # <details><summary>Hint 1: a question</summary>
 #
-# In the worked example, put the ones of a sample with itself into the two means within. By how much does the estimate
-# grow, and could the third split still come out below 0? And what would the estimate be if `target` were a copy of
-# `source`?
+# In the worked example, let the two means *within* the sets also count each sample with itself, where the kernel is 1.
+# By how much does the estimate grow, and could the third split still come out below 0? And what would the estimate be
+# if `target` were a copy of `source`?
 #
 # </details>
 #

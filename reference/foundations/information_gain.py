@@ -122,7 +122,8 @@ claims.update(
 #
 # **One idea:** the information that one variable has about another is the uncertainty that it takes away. Uncertainty
 # is entropy, so three entropies give one mutual information, and three mutual informations say whether two modalities
-# repeat or complete each other. Everything is counted in **bits**: logarithms are to base 2.
+# repeat or complete each other. What both tell is *redundant* information; what only both together tell is *synergy*.
+# Everything is counted in **bits**: logarithms are to base 2.
 #
 # **1. `entropy(probabilities) -> float`**: the mean of -log2 p over the outcomes, each with its probability p as its
 # weight. `probabilities` has one axis or more; every entry is one outcome, and the result is one number for them all.

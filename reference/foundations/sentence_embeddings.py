@@ -18,7 +18,8 @@
 #
 # - All parameters are float32, whatever the checkpoint holds, with the checkpoint's values. Transformers 5 keeps the
 #   checkpoint's precision if it is not told otherwise.
-# - The model is in evaluation mode, and every parameter is frozen: its `requires_grad` is False.
+# - The model is in evaluation mode (`model.eval()`; Keras says inference mode), and every parameter is frozen: its
+#   `requires_grad` is False.
 # - The model comes from this folder or not at all. If there is no such folder: **`OSError`**, and no server is asked.
 #   (`from_pretrained` takes a path that is no folder for the name of a model on the hub; one of its arguments keeps it
 #   from looking there.)

@@ -77,8 +77,10 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of them are published as reasons to fine-tune. The last two speak of the
-# numbers that are defined below. All of them must be right for the 3 points, so guessing earns nothing.
+# Set each claim to `True` or `False`. Some of them are published as reasons to fine-tune. The *backbone* is the
+# pretrained part of a model and the *head* the new layer on top of it; *retrieval* looks a fact up at the moment of the
+# question. The last two claims speak of the numbers that are defined below. All of them must be right for the 3 points,
+# so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -129,7 +131,7 @@ claims.update(
 # ## The code
 #
 # **One idea:** write every score into a table, a row for each training stage and a column for each task. Every number
-# about transfer is then a difference of two entries of one column, and what differs is which two.
+# about transfer is then a difference of two entries of one column; the numbers differ only in which two they compare.
 #
 # A model is trained on T tasks one after the other, task 0 in stage 0, task 1 in stage 1, and so on. After *every*
 # stage it is tested on *all* tasks, also on those it has not been trained on yet: `scores[i, j]` is the score on task j

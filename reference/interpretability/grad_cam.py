@@ -28,7 +28,7 @@ from torch import Tensor, nn
 # - *modalities*: how to say how much the text and how much the image counted, and what comes out in the end;
 # - *tests of an explanation*: at least two ways to find out that an explanation is wrong, and what changes when the
 #   model is fine-tuned;
-# - *the borders*: what is often called an explanation and is none, and what else there is beside these methods.
+# - *the limits*: what is often called an explanation and is none, and what else there is beside these methods.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** "For a single prediction I begin with gradients. Grad-CAM takes the gradient of the score of one
@@ -62,7 +62,7 @@ from torch import Tensor, nn
 #   is a share for each modality, which does not depend on whether the prediction is right.
 # - 1 point, tests: two of weight randomisation, deletion or insertion, counterfactual inputs, comparison with a known
 #   answer; and a comparison before and after fine-tuning.
-# - 1 point, the borders: pruning is no explanation, attention weights are not faithful in general, or a plot of
+# - 1 point, the limits: pruning is no explanation, attention weights are not faithful in general, or a plot of
 #   parameters explains no prediction (two of them); and one of grounded outputs, probing, sparse autoencoders.
 #
 # **References of the model answer**
@@ -158,7 +158,8 @@ claims.update(
 #
 # - One `int` stands for all images, a list gives each image its own class, and `None` means for each image the class of
 #   its highest score. 0 is a class like any other.
-# - The pass is made in inference mode, whatever the mode of the model. The images do not influence each other there.
+# - The pass is made in inference mode (what `model.eval()` sets), whatever the mode of the model. The images do not
+#   influence each other there.
 # - The function works on a frozen model (no parameter requires a gradient) and inside `torch.no_grad()`, too.
 # - The feature maps are what `layer` returned, even if the next layer overwrites them in place, as
 #   `nn.ReLU(inplace=True)` does.

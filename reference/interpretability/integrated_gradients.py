@@ -33,7 +33,7 @@ import tensorflow as tf
 # - *kinds*: the distinctions you make between explanations, and what an explanation is used for and is not;
 # - *gradients*: a method with a property that can be measured, the property, and one more method based on gradients;
 # - *perturbation and modalities*: methods that change the input, and how to say what each modality contributed;
-# - *trust*: at least two tests of an explanation, and the borders of what any of these methods can show.
+# - *trust*: at least two tests of an explanation, and the limits of what any of these methods can show.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** "First I say which kind of explanation is wanted: local, for one prediction, or global, for the

@@ -82,8 +82,8 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`; some of them are often published wrongly. All of them must be right for the 3
-# points, so guessing earns nothing.
+# Set each claim to `True` or `False`; some of them are often published wrongly. Effective-number weights and β are
+# defined below. All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|

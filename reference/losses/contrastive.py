@@ -22,8 +22,9 @@ from torch import Tensor
 #
 # *(b) "Your images and texts do not always match each other. How do you deal with that?"*
 #
-# Answer both in the next cell as you would say it aloud, in about twelve sentences. The answer is worth 4 points and is
-# read by a person, one point for each of these:
+# You know question (b) from `data/timestamp_alignment`; here it comes back with losses to answer it. Answer both in the
+# next cell as you would say it aloud, in about twelve sentences. The answer is worth 4 points and is read by a person,
+# one point for each of these:
 #
 # - *families* (a): at least three families of losses, told apart by what they compare and by what each can do alone;
 # - *how they are used* (a): temperature, the part that the batch plays, and how several terms are weighted;
@@ -129,8 +130,9 @@ claims.update(
 # | `pair_ids` | `(N,)`, integer | pairs with equal ids fit each other crosswise; `None` = all are different |
 # | result | `()`, same dtype | differentiable in both embeddings and in the learned scalars |
 #
-# **CLIP.** The logits are the cosines of all texts with all images, times the scale exp(`logit_scale`), which is capped
-# at 100: above the cap the scale is 100 and `logit_scale` gets the gradient 0.
+# **CLIP.** The logits are the cosines of all texts with all images, times the scale exp(`logit_scale`) (articles also
+# speak of the *temperature*, which is 1 / scale). The scale is capped at 100: above the cap the scale is 100 and
+# `logit_scale` gets the gradient 0.
 #
 # - `direction="t2i"`: every text chooses among the **images**. The loss is the mean over the texts of the
 #   cross-entropy between the softmax over the images and the target.

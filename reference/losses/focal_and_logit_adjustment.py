@@ -32,7 +32,9 @@
 # not be checked).
 #
 # - `mode="train"`: `logits + tau · log(priors)`, which then go into the ordinary cross-entropy.
-# - `mode="posthoc"`: `logits - tau · log(priors)`, at prediction time, for a model trained without adjustment.
+# - `mode="posthoc"`: `logits - tau · log(priors)`, at prediction time, for a model trained without adjustment. (With
+#   two classes and `tau=1` this is the prior correction of `foundations/binary_cross_entropy`, for a true share of one
+#   half.)
 #
 # ### Rules
 #

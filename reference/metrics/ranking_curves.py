@@ -87,7 +87,8 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`; some of them are often published wrongly. All of them must be right for the 3
+# Set each claim to `True` or `False`; some of them are often published wrongly. MCC is Matthews' correlation
+# coefficient, (TP · TN − FP · FN) / √((TP + FP)(TP + FN)(TN + FP)(TN + FN)). All of them must be right for the 3
 # points, so guessing earns nothing.
 #
 # | id | claim |

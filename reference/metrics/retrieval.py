@@ -62,8 +62,9 @@
 #
 # They depend on the size of the gallery: R@1 among 1 000 items and among 100 000 are different tasks. Captions that
 # describe another image equally well count as wrong. Clicks are no relevance labels: people click what is shown first.
-# In a system, a dual encoder finds candidates with approximate nearest neighbours and a slower cross-encoder sorts them
-# again; recall at the number of candidates limits what the second stage can reach.
+# In a system, a dual encoder finds candidates with approximate nearest neighbours, and a slower cross-encoder, which
+# reads text and image together, sorts them again; recall at the number of candidates limits what the second stage can
+# reach.
 
 # %%
 import numpy as np

@@ -25,7 +25,8 @@
 #
 # **Part 2.** `loader` is any iterable of dictionaries of tensors, with the labels under `"labels"`. Move each tensor
 # with its method `.to(device)` (the model is there already) and call `model(**batch)`; it returns a dictionary with
-# `"logits"` `(batch, num_labels)` and `"loss"`, the mean loss of the examples of this batch. With `N` examples in all:
+# `"logits"` `(batch, num_labels)` and `"loss"`, the mean loss of the examples of this batch. With `N` examples
+# (samples) in all:
 #
 # | key | value |
 # |---|---|

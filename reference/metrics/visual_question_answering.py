@@ -100,7 +100,7 @@ ARTICLES = ("a", "an", "the")
 #
 # Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it. All of them must
 # be right for the 3 points, so guessing earns nothing. "VQA accuracy" is the average over leave-one-out subsets that
-# part 3 describes.
+# part 3 describes; CIDEr is a score of captions, FID (Fréchet inception distance) one of generated images.
 #
 # | id | claim |
 # |---|---|

@@ -194,8 +194,8 @@ def train_classifier(
 # ## Going further
 #
 # - Compare your loop with `fit(shuffle=False)` from the same initial weights: losses and weights should agree.
-# - A softmax at the end and `from_logits=True` is a quiet mistake: the loss cannot go below ln(1 + (C − 1)/e) for C
-#   classes. Logits taken for probabilities are clipped, and most gradients become 0.
+# - A softmax at the end and `from_logits=True` is a quiet mistake, the double softmax of `losses/fusion_loss`. Logits
+#   taken for probabilities are clipped, and most gradients become 0.
 # - `tf.function` around the step is several times faster; clip gradients by their global norm before applying them.
 # - Keras places Adam's epsilon differently from the paper and from PyTorch, and its default is 1e-7 in place of 1e-8.
 #

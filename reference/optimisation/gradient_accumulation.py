@@ -22,8 +22,9 @@ from torch import Tensor, nn
 # *"Describe how the parameters of a large model are updated during fine-tuning. What do you do when the batch you want
 # does not fit into memory?"*
 #
-# Answer in the next cell as you would say it aloud, in ten to fifteen sentences. The answer is worth 4 points and is
-# read by a person, one point for each of these:
+# Answer in the next cell as you would say it aloud, in ten to fifteen sentences; the step itself you have described in
+# `optimisation/optimizers`, so be short about it. The answer is worth 4 points and is read by a person, one point for
+# each of these:
 #
 # - *the step*: what happens in one update, in which order, to which parameters, and by which rule;
 # - *the large batch*: when accumulation gives the same update as one large batch, and when it does not;

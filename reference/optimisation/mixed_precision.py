@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Mixed precision and loss scaling
 #
-# Half precision makes training faster and activations half as large, and float16 has a trap: numbers below about
-# 6e-8 become 0 and numbers above 65504 become infinite. Gradients of a large model live dangerously near the lower end,
-# and what is rounded to 0 is not learned. Loss scaling moves them up before the backward pass and down again before the
+# Half precision makes training faster and activations half as large, and float16 has a trap: numbers below about 3e-8
+# become 0 and numbers above 65504 become infinite. Gradients of a large model live dangerously near the lower end, and
+# what is rounded to 0 is not learned. Loss scaling moves them up before the backward pass and down again before the
 # step; done in the wrong order, it shortens every step by the factor 65536, or trains on infinities.
 #
 # Here you answer the interview question about scarce resources, judge eight claims, and write the scaler. Plan about
@@ -86,8 +86,10 @@ from torch import Tensor, nn
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of the wrong ones are often published as advice. All of them must be right
-# for the 3 points, so guessing earns nothing.
+# Set each claim to `True` or `False`. Some of the wrong ones are often published as advice, and three come back from
+# `optimisation/gradient_accumulation`, since they come back in interviews. fp16 and fp32 are float16 and float32; LoRA
+# trains small added matrices beside frozen weights (`transfer/lora`). All of them must be right for the 3 points, so
+# guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -158,15 +160,15 @@ claims.update(
 # - `RuntimeError`: a second `unscale_` or a second `step` before the next `update`, `unscale_` after `step`, and
 #   `update` without a `step` since the last one.
 # - `ValueError` in the constructor: `init_scale` not positive and finite, `growth_factor` not above 1, `backoff_factor`
-#   not strictly between 0 and 1, `growth_interval` below 1; NaN is none of these.
+#   not strictly between 0 and 1, `growth_interval` below 1; NaN is refused everywhere.
 #
 # ### `amp_step(loss, model, optimizer, scaler, max_norm)`
 #
 # One iteration with clipping: clears the old gradients, makes those of the scaled loss, clips the *unscaled* gradients
 # of `model.parameters()` so that the norm of all of them together is at most `max_norm`, steps, updates the scaler, and
 # returns what the scaler's `step` returned. It uses only the methods above, so that it works with any scaler that has
-# them. `ValueError` if `max_norm` is not above 0 (NaN is not). `torch.nn.utils.clip_grad_norm_` may be used; an
-# accuracy of 1e-4 is enough for the clipped norm.
+# them. `ValueError` if `max_norm` is not above 0, or NaN. `torch.nn.utils.clip_grad_norm_` may be used; an accuracy of
+# 1e-4 is enough for the clipped norm.
 #
 # ### `master_update(param, master, grad, lr)`
 #

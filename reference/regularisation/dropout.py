@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## The question
 #
-# *"Your fine-tuned multimodal model does far better on the training part than on the validation part. What do you do?
+# *"Your fine-tuned multimodal model does far better on the training split than on the validation split. What do you do?
 # And since dropout is on everybody's list: what exactly does it compute, in training and at inference?"*
 #
 # Answer in the next cell as you would say it aloud, in ten to fifteen sentences. The answer is worth 4 points and is
@@ -87,7 +87,7 @@ from numpy.typing import ArrayLike
 # | `exact_share` | Dropout on 100 units with p = 0.2 sets exactly 20 of them to zero in every step. |
 # | `mean_not_variance` | Inverted dropout with p = 0.5 adds variance to a unit that is 3, but keeps its mean 3. |
 # | `mean_behind_relu` | As inverted dropout keeps the mean of its input, it keeps the mean of a ReLU layer behind it. |
-# | `absent_in_18_percent` | Two modalities, p = 0.2, one kept if both are drawn: each is absent in 18 % of samples. |
+# | `absent_in_18_percent` | Two modalities, p = 0.2, one put back if both drop: each is absent in 18 % of samples. |
 # | `leak_misleads` | If validation data repeat training data, the dropout rate chosen on them may be too low. |
 
 # %% tags=["claims"]

@@ -223,8 +223,9 @@ def lr_trace(
 #   schedule raises `TypeError`.
 # * For transformers, linear or cosine decay (Loshchilov and Hutter, 2017) and warmup-stable-decay (Hu et al., 2024) are
 #   more common today than exponential decay. Liu et al. (2020) study why adaptive optimisers need the warm-up.
-# * Usual peaks for fine-tuning: about 1e-5 to 5e-5 for all weights, 1e-4 to 2e-4 for LoRA. The 0.1 of many examples is
-#   meant for plain SGD from scratch; with Adam it would destroy pretrained weights.
+# * Usual peaks for fine-tuning: about 1e-5 to 5e-5 for all weights, 1e-4 to 2e-4 for LoRA (small added matrices,
+#   `transfer/lora`). The 0.1 of many examples is meant for plain SGD from scratch; with Adam it would destroy
+#   pretrained weights.
 #
 # ## References
 #

@@ -70,8 +70,9 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of them are published as advice. All of them must be right for the 3 points,
-# so guessing earns nothing.
+# Set each claim to `True` or `False`. Some of them are published as advice. LoRA trains small added matrices and leaves
+# the weights of the model frozen (`transfer/lora`). All of them must be right for the 3 points, so guessing earns
+# nothing.
 #
 # | id | claim |
 # |---|---|
@@ -259,7 +260,7 @@ def scale_lr(lr: float, base_batch: int, new_batch: int, optimizer: str) -> floa
 #
 # <details><summary>Hint 1: a question</summary>
 #
-# A curve falls steadily until 1e-2, where it is lowest, and is at NaN from 3e-2 on. Which rate would you train with for
+# A curve falls steadily until 1e-2, where it is lowest, and is NaN from 3e-2 on. Which rate would you train with for
 # thousands of updates, and would you still if the same curve were drawn against the rate itself in place of its
 # logarithm?
 #
@@ -269,7 +270,8 @@ def scale_lr(lr: float, base_batch: int, new_batch: int, optimizer: str) -> floa
 #
 # The last rates of the test stand at the edge of what the training can bear, and the loss that was reached there is the
 # merit of all rates before. The speed of the fall belongs to the rate itself. Rates live on a logarithmic scale, so the
-# speed is measured for each factor of ten (or of e), or the small rates would win by the narrowness of their steps.
+# speed is measured for each factor of ten (or of e); otherwise the small rates would win because their steps are so
+# narrow.
 #
 # </details>
 #
@@ -283,7 +285,8 @@ def scale_lr(lr: float, base_batch: int, new_batch: int, optimizer: str) -> floa
 #
 # <details><summary>Hint 4: one line of code</summary>
 #
-# `average = beta * average + (1 - beta) * loss`
+# `slopes = np.gradient(smooth, np.log(lrs[: len(smooth)]))`, with `smooth` the list of the smoothed values that are
+# used
 #
 # </details>
 

@@ -177,11 +177,12 @@ claims.update(
 #
 # `hessian` is a symmetric positive semidefinite matrix, a float32 or float64 tensor of shape `(n, n)`. Gradient descent
 # with a constant rate runs on the loss `0.5 * x @ hessian @ x`. Return the bound of the rate: below it gradient descent
-# converges from every start, above it it diverges from almost every one. `ValueError` if `hessian` is empty, not 2-D or
-# not square, has an entry that is not finite, is not symmetric, or is all zeros, so that there is no bound. Negative
-# eigenvalues do not occur. How far `hessian` is from its transpose is judged relative to its largest entry: a
-# difference of up to a millionth of it is rounding and must be accepted, one of a hundredth or more must be refused;
-# where in between you draw the line is up to you.
+# converges from every start, above it it diverges from almost every one. (`foundations/fine_tuning_objective` has used
+# this bound for a sum of squares.) `ValueError` if `hessian` is empty, not 2-D or not square, has an entry that is not
+# finite, is not symmetric, or is all zeros, so that there is no bound. Negative eigenvalues do not occur. How far
+# `hessian` is from its transpose is judged relative to its largest entry: a difference of up to a millionth of it is
+# rounding and must be accepted, one of a hundredth or more must be refused; where in between you draw the line is up to
+# you.
 #
 # **Forbidden:** ready-made schedules (`CosineAnnealingLR`, `LinearLR`, `OneCycleLR`, `SequentialLR` and their like in
 # `torch.optim.lr_scheduler`) and the package `transformers`. `LambdaLR` is what you should use.

@@ -3,8 +3,10 @@
 #
 # Five steps are usually listed for fine-tuning: data, initialisation, loss, optimiser, training. A run that does just
 # this ends with the weights of its last epoch, measured by a loop that leaves dropout on, and nobody can say whether
-# the model has become better at all. What is missing is everything that looks at the model in place of changing it.
-# Here you answer the interview question in your own words, judge eight claims about it, and write a loop that chooses.
+# the model has become better at all. What is missing is everything that looks at the model in place of changing it. You
+# have written both halves by now, `optimisation/training_epoch` and `regularisation/early_stopping`; here they become
+# one run. Here you answer the interview question in your own words, judge eight claims about it, and write a loop that
+# chooses.
 #
 # Plan about 45 minutes: 15 for the answer, 5 for the claims, 25 for the code.
 

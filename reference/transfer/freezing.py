@@ -38,9 +38,9 @@
 # | neither parameters nor buffers, such as dropout | its nearest ancestor with parameters has a trainable one inside |
 # | buffers, but no parameters | its nearest ancestor with parameters has *only* trainable ones inside |
 #
-# The last row is that of `BatchNorm1d(4, affine=False)`, and also of a `Sequential` that holds it and a dropout.
-# A module of the last two kinds without such an ancestor is in inference mode, and so is everything when nothing is
-# trainable. You may assume that no module is used in two places.
+# The last row is that of `BatchNorm1d(4, affine=False)`, and also of a `Sequential` that holds it and a dropout. A
+# module of the last two kinds without such an ancestor is in inference mode (its `training` is `False`, as after
+# `eval()`), and so is everything when nothing is trainable. You may assume that no module is used in two places.
 #
 # **`make_optimizer`** returns a `torch.optim.AdamW` with the given rate and weight decay for all parameters that are
 # trainable at that moment, each once, and holds no others. `ValueError` if there is none.

@@ -7,9 +7,7 @@
 # and only then train everything. Here you write the probe in closed form, the step that puts it into the head, and the
 # gradient that shows what was gained.
 #
-# About 40 minutes.
-#
-# ## The task
+# ## Your task (about 40 minutes)
 #
 # `features` is `(samples, features)`, what the frozen backbone makes of the training data; `labels` is `(samples,)`
 # with integers from 0 to `n_classes - 1`. A head predicts `features @ W.T + b`, with `W` `(classes, features)` and `b`

@@ -2,10 +2,11 @@
 # # Low-rank adaptation
 #
 # A model of seven billion parameters takes about 14 GB to run in 16 bits, but about 112 GB to fine-tune in full with
-# AdamW, before a single activation is stored. Low-rank adaptation (LoRA) leaves the weights as they are and learns a
-# small correction next to each chosen matrix, so that one GPU and a file of a few megabytes are enough. It is short,
-# and it fails quietly: with the wrong start it never learns, with the wrong flag it trains everything after all. Here
-# you answer two interview questions in your own words, judge eight claims, and write the layer.
+# AdamW, before a single activation is stored (`compression/memory_budget` counts these bytes). Low-rank adaptation
+# (LoRA) leaves the weights as they are and learns a small correction next to each chosen matrix, so that one GPU and a
+# file of a few megabytes are enough. It is short, and it fails quietly: with the wrong start it never learns, with the
+# wrong flag it trains everything after all. Here you answer two interview questions in your own words, judge eight
+# claims, and write the layer.
 #
 # Plan about 55 minutes: 12 for the answer, 5 for the claims, 38 for the code.
 
@@ -150,7 +151,7 @@ claims.update(
 # - In training mode, `dropout` is the probability with which each number of x is dropped **on its way into A**
 #   (ordinary inverted dropout, as in `nn.Dropout`). The path through the base never sees it.
 # - `lora_A` and `lora_B` have the dtype and the device of the base's weight. The layer starts in the mode (`training`)
-#   of its base: a model loaded for inference stays in inference mode when it is adapted.
+#   of its base: a model in evaluation mode stays in it when it is adapted.
 # - `delta_weight()` returns (alpha / r) · B A, of shape `(out, in)`, merged or not. Whether gradients flow through it
 #   is up to you.
 # - `merge()` makes `base.weight` hold W + delta and sets `merged`; from then on `forward` is base(x) alone, without
@@ -182,7 +183,7 @@ claims.update(
 # Without LoRA layers the dictionary is empty.
 #
 # A warning for later: some of PyTorch's own modules read the weights of their parts without calling them
-# (`nn.MultiheadAttention` its `out_proj`, `nn.TransformerEncoderLayer` in inference mode also `linear1`) and fail with
+# (`nn.MultiheadAttention` its `out_proj`, `nn.TransformerEncoderLayer` in evaluation mode also `linear1`) and fail with
 # an `AttributeError` once a `LoRALinear` is in that place. Such models are not used here.
 #
 # **Forbidden:** the library `peft`. Everything in PyTorch is allowed.

@@ -70,9 +70,10 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`; some of them are often published wrongly. All of them must be right for the 3
-# points, so guessing earns nothing. In the two claims about a fit, gradient descent with a small step minimises the sum
-# of squared errors of a linear model, to the end and without a penalty.
+# Set each claim to `True` or `False`; some of them are often published wrongly, and some you know from
+# `schedules/gradual_unfreezing` and `foundations/fine_tuning_objective`: here a linear model gives the reasons. All of
+# them must be right for the 3 points, so guessing earns nothing. In the two claims about a fit, gradient descent with a
+# small step minimises the sum of squared errors of a linear model, to the end and without a penalty.
 #
 # | id | claim |
 # |---|---|

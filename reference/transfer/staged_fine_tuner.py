@@ -1,11 +1,10 @@
 # %% [markdown]
 # # Fine-tuning in stages
 #
-# A new head on two pretrained encoders begins with random weights, and in the first steps it sends random gradients
-# into features that took weeks to learn. Training everything at one rate, as published code often does, pays for that
-# with accuracy on other data. The remedy is cheap: train the head alone, then the top blocks with it, then everything,
-# with a smaller rate for what was pretrained. Here you write the model, the switch between the stages, and the groups
-# for the optimiser.
+# In `transfer/linear_probe_first` you saw what the gradients of a random head do to pretrained features. Training
+# everything at one rate, as published code often does, pays for that with accuracy on other data. The remedy is cheap:
+# train the head alone, then the top blocks with it, then everything, with a smaller rate for what was pretrained. Here
+# you write the model, the switch between the stages, and the groups for the optimiser.
 #
 # ## Your task (about 50 minutes)
 #
@@ -48,9 +47,9 @@
 # - `ValueError` for any other stage, and in stage `"top"` for a `top_k` below 1 or above the length of one of the
 #   lists. The model is then as it was. Other stages ignore `top_k`.
 #
-# **Modes.** `eval()` puts every module into inference mode, as always. Override `train(mode=True)`, so that
-# `model.train()` follows what is trainable: it sets `training` of every module by the rule of the exercise on freezing.
-# "Inside" a module means in itself or in anything below it.
+# **Modes.** `eval()` puts every module into inference mode (evaluation mode, in the words of PyTorch), as always.
+# Override `train(mode=True)`, so that `model.train()` follows what is trainable: it sets `training` of every module by
+# the rule of `transfer/freezing`. "Inside" a module means in itself or in anything below it.
 #
 # | module | in training mode after `model.train()` if |
 # |---|---|

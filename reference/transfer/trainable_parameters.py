@@ -26,7 +26,7 @@ from torch import nn
 # Answer both in the next cell as you would say it aloud, in ten to fifteen sentences. The answer is worth 4 points and
 # is read by a person, one point for each of these:
 #
-# - *choosing among the model's own parameters* (a): from all of them down to a few, with at least three stations;
+# - *choosing among the model's own parameters* (a): at least three ways to choose, from all of them down to a few;
 # - *adding new ones* (a): at least three kinds of added modules, and what distinguishes them when the model is served;
 # - *cost and accuracy* (b): what becomes smaller and what does not, and how you would compare two methods fairly;
 # - *the rest of the recipe* (a, b): how the chosen parameters are moved and on which data, what is special for
