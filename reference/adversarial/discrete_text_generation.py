@@ -46,8 +46,9 @@
 #
 # - The result has the dtype of `logits` or `y`: `float64`, `float32`, `float16` or `bfloat16`. Arguments stay
 #   unchanged.
-# - `ValueError` for a `tau` that is NaN, 0 or negative; for `u` that has not exactly the shape of `logits`, or that
-#   holds NaN or a number outside [0, 1]; for an `embedding_weight` that is not 2-D or has not one row for each token.
+# - `ValueError` for a `tau` that is NaN, 0 or negative; for `u` that does not have exactly the shape of `logits`, or
+#   that holds NaN or a number outside [0, 1]; for an `embedding_weight` that is not 2-D or does not have one row for
+#   each token.
 # - Tensors without elements and infinite `logits` or `tau` are not asked for.
 #
 # Not allowed: the ready-made `F.gumbel_softmax`, which draws its own noise anyway.

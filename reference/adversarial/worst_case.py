@@ -181,8 +181,8 @@ claims.update(
 #   `w` and `x` stay as they are.
 # - The size of `w` does not matter for `delta`: weights of 1e-100 have a worst case like any others.
 # - **`ValueError`:** `eps` negative, infinite or NaN; a `y` that is not 1 or -1; a `norm` that is none of the three
-#   names above (`"L2"` and `2` are none); `w` or `x` that is not one-dimensional or has no entry; `x` of another length
-#   than `w`.
+#   names above (`"L2"` and `2` are refused too); `w` or `x` that is not one-dimensional or has no entry; `x` of another
+#   length than `w`.
 # - **Your choice:** the margin is a Python or NumPy number; NaN and infinities in `w`, `b` and `x` do what you like.
 # - **Not allowed:** the modules `torch`, `tensorflow` and `keras`. No search is needed: NumPy or plain Python will do.
 #

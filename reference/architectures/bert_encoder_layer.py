@@ -50,8 +50,8 @@
 # - There is no dropout: this is the layer as it runs in evaluation mode.
 # - All arrays may have any integer or floating dtype. Everything is computed in **float64**, and both functions return
 #   float64. No argument is changed. Further entries in `params` do no harm.
-# - **`KeyError`**: a parameter is missing. **`ValueError`**: `x` has not three axes, `n_heads` is below 1 or does not
-#   divide the width, a parameter or the mask has another shape, or a sample has no token at all. A mask that is not
+# - **`KeyError`**: a parameter is missing. **`ValueError`**: `x` does not have three axes, `n_heads` is below 1 or does
+#   not divide the width, a parameter or the mask has another shape, or a sample has no token at all. A mask that is not
 #   boolean: `TypeError` or `ValueError`, as you like. Where several of these apply, raise whichever you find first.
 #   `layer_norm` need not check anything.
 # - **Forbidden:** `torch`, `transformers`, `tensorflow` and `keras`. NumPy has no error function; the cell below gives

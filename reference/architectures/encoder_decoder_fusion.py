@@ -30,11 +30,11 @@
 # - With `return_attention_scores=True` the result is `(output, scores)`: the decoder's attention weights, after the
 #   softmax, each head its own. For every image token they sum to 1.
 # - A masked text token has no influence, as little as if it were not there, and scores of exactly 0 (finite content).
-# - A sample whose text is masked altogether has scores 0, its text has no influence, and the attention adds nothing to
+# - A sample whose text is completely masked has scores 0, its text has no influence, and the attention adds nothing to
 #   its image tokens, not even a bias; they still go through the feed-forward network. No gradient becomes NaN.
 # - A 2-D input, `(batch, width)`, counts as one token. If `image` is 2-D the output is `(batch, hidden_size)`. The mask
 #   of a 2-D text has shape `(batch, 1)`; the scores keep their four axes. One layer takes 2-D and 3-D inputs in turn.
-# - `dropout` acts while `training` is true, and on no other occasion. Otherwise the same input gives the same output.
+# - `dropout` acts only while `training` is true. Otherwise the same input gives the same output.
 # - All variables belong to the layer, are created once, and all of them take part in the result. `get_config()` returns
 #   what JSON can hold, with the three arguments under their names; `from_config` makes a layer with the same settings
 #   from it. Keyword arguments of `keras.layers.Layer`, such as `name`, are accepted too.

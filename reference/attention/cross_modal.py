@@ -1,11 +1,11 @@
 # %% [markdown]
 # # Text tokens attend to image tokens (TensorFlow)
 #
-# "A red kite over the bay": whoever reads *red* wants to look at other parts of the picture than whoever reads *bay*.
-# Cross-modal attention gives every text token its own weighted average of the image tokens, and a model can act on what
-# it found there. A shortcut that circulates multiplies the matrix of similarities with the features number by number,
-# as if it were a gate. That fits together only when the shapes agree by chance, and no image token is ever averaged:
-# what makes it attention is a second matrix product.
+# "A red kite over the bay": the word *red* has to look at other parts of the picture than the word *bay*. Cross-modal
+# attention gives every text token its own weighted average of the image tokens, and a model can act on what it found
+# there. A shortcut that circulates multiplies the matrix of similarities with the features number by number, as if it
+# were a gate. That fits together only when the shapes agree by chance, and no image token is ever averaged: what makes
+# it attention is a second matrix product.
 #
 # ## Your task (about 35 minutes)
 #

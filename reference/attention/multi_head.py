@@ -34,9 +34,9 @@
 # - Scores as large as ±10000 give finite, correct results.
 # - The arguments are NumPy arrays of any integer or floating dtype. Everything is computed in **float64** and both
 #   results are float64. No argument is changed.
-# - **`ValueError`**: `x` has not three axes, `n_heads` is below 1 or does not divide the width, or a weight matrix, a
-#   bias or the mask has another shape than in the table. A mask that is not boolean: `TypeError` or `ValueError`, as
-#   you like.
+# - **`ValueError`**: `x` does not have three axes, `n_heads` is below 1 or does not divide the width, or a weight
+#   matrix, a bias or the mask has another shape than in the table. A mask that is not boolean: `TypeError` or
+#   `ValueError`, as you like.
 # - **Forbidden:** `torch`, `tensorflow` and `keras`. All of NumPy is welcome, loops included.
 #
 # ## A worked example

@@ -3,9 +3,9 @@
 #
 # A training run on eight GPUs is eight programs that never see each other's data loader. Each has to read its own part
 # of the data in every epoch, without asking the others, and all have to take the same number of steps, or the fastest
-# one waits for ever. When it goes wrong nothing crashes: some samples are read twice, others never, and an evaluation
-# is off in the third digit. Here you answer the interview question in your own words, judge eight claims about it, and
-# write the rule by which ranks share a data set.
+# one waits for the others for ever. When it goes wrong nothing crashes: some samples are read twice, others never, and
+# an evaluation is off in the third digit. Here you answer the interview question in your own words, judge eight claims
+# about it, and write the rule by which ranks share a data set.
 #
 # Plan about 40 minutes: 15 for the answer, 5 for the claims, 20 for the code.
 

@@ -86,7 +86,7 @@ from numpy.typing import ArrayLike
 # | id | claim |
 # |---|---|
 # | `moved_to_a_server` | The same model in the same code on an equal machine predicts faster once it is deployed. |
-# | `lonely_requests` | Of 1 request a second (`max_batch` 8, 20 ms a batch), `max_wait` 10 ms, not 0, slows most. |
+# | `lonely_requests` | 1 request a second, 20 ms a batch of up to 8: most finish later with `max_wait` 10 ms than 0. |
 # | `fuller_batches` | `b` requests take 10 + b ms, the queue is never empty: throughput is higher with b = 8 than 1. |
 # | `mean_bounds_p99` | If the mean latency is 50 ms, the 99th percentile is at most 500 ms. |
 # | `mean_of_p99` | Over two servers with equally many requests, p99 is the mean of the two servers' p99. |

@@ -47,7 +47,7 @@
 #
 # - by the constructor with `ValueError`: another `head`; a `mean` or `std` whose shape is not `(width of that input,)`
 #   or that is not finite; a `std` that is not positive everywhere; for `"logits"` and `"softmax"` another number of
-#   `class_names` than outputs; for `"sigmoid"` another number of names than two, or a model that has not one output;
+#   `class_names` than outputs; for `"sigmoid"` another number of names than two, or a model with more than one output;
 #   a `threshold` outside 0 … 1;
 # - by `predict` with `TypeError`: features that are not floating, such as integers; with `ValueError`: features that
 #   are not 2-D, have another width than their statistics or another number of rows than the other modality, or hold

@@ -20,7 +20,7 @@
 #
 # - `weights` `(items,)`: not negative; all 1 if not given. Only their proportions matter.
 # - `mask` `(items,)`: boolean, `True` where the item counts; all `True` if not given. Items that do not count are not
-#   there at all: whatever stands at their places in `losses` and `weights`, be it NaN, has no influence.
+#   there at all: whatever stands at their places in `losses` and `weights`, even NaN, has no influence.
 # - `sizes` holds the number of items of each batch, integers of 1 or more; `means` the mean loss of each.
 #
 # **Part 2: which minimiser is found.** The model is linear, and the objective is half the **sum** of squared errors,
@@ -46,9 +46,9 @@
 # - **Forbidden:** `scipy`, `sklearn`, `torch`, `tensorflow`, `keras`. All of NumPy is allowed, its linear algebra too.
 # - **`TypeError`** for a mask that is not boolean, such as a list of 0 and 1.
 # - **`ValueError`** for
-#   - losses, weights or a mask that are not one-dimensional and of one length; no item that counts; and among the
-#     items that count weights that sum to 0, a weight below 0, or a loss or weight that is NaN or infinite (a loss of
-#     weight 0 as well);
+# - losses, weights or a mask that are not one-dimensional and of one length; no item that counts; and, among the items
+# that count, weights that sum to 0, a weight below 0, or a loss or weight that is NaN or infinite (a loss of weight 0
+# as well);
 #   - means and sizes that are not one-dimensional, of one length and at least one; a size below 1; a mean that is NaN
 #     or infinite;
 #   - shapes of `X`, `y` and `theta0` that do not fit, an empty `X`, or a number in them that is NaN or infinite (the

@@ -40,8 +40,9 @@
 # - While the model runs, every module is in evaluation mode. Afterwards each has its own mode again, whatever it was,
 #   also if the model raises an error. Neither parameters, nor their `requires_grad` and `.grad`, are changed, nor is
 #   whether PyTorch records gradients outside.
-# - The vectors carry no gradient (`requires_grad` is False), whatever the model's parameters say. They are ordinary
-#   tensors for all that: a classifier can be trained on them, which tensors made under `torch.inference_mode` refuse.
+# - The vectors carry no gradient (`requires_grad` is False), whatever the model's parameters say. Apart from that they
+#   are ordinary tensors: a classifier can be trained on them, which is impossible with tensors made under
+#   `torch.inference_mode`.
 # - **`ValueError`** for `input_ids` that do not have two dimensions, a mask of another shape, a row without a token,
 #   and any other `pooling`. The arguments stay as they are.
 # - **Forbidden:** the package `sentence_transformers`.

@@ -160,7 +160,8 @@ claims.update(
 #   before. Nothing is cut off at 0.
 # - The four values are single numbers: Python floats, NumPy float64 or arrays of shape `()`. Further keys do no harm.
 # - `ValueError` if `scores` does not have two axes of one length T of at least 2, if `baseline` does not have shape
-#   `(T,)` (`(T, 1)` is another shape), or if any entry of either is NaN or infinite, also one that no number reads.
+#   `(T,)` (`(T, 1)` is another shape), or if any entry of either is NaN or infinite, even one that none of the four
+#   numbers uses.
 # - **Forbidden:** `torch`, `tensorflow` and `keras`.
 #
 # **Worked example**, in percent, with the baseline `[25, 10, 15]`:

@@ -60,9 +60,9 @@
 # - All gradients stay finite in such a batch.
 # - Linear layers, norms and attentions keep PyTorch's default settings and initial values.
 # - `ValueError` from both constructors if `heads` is below 1 or `dim` is not a multiple of it. From both `forward`s:
-#   `ValueError` if `text` or `image` is not 3-D, if they differ in batch size or if a mask has not the shape above; a
-#   mask that is not boolean is a `TypeError` or a `ValueError`, as you like. Tokens of another width than the module's
-#   may raise anything: PyTorch's own error will do.
+#   `ValueError` if `text` or `image` is not 3-D, if they differ in batch size or if a mask does not have the shape
+#   above; a mask that is not boolean is a `TypeError` or a `ValueError`, as you like. Tokens of another width than the
+#   module's may raise anything: PyTorch's own error will do.
 #
 # Nothing is forbidden; `nn.MultiheadAttention` is there to be used. Beware of its `key_padding_mask`: there, `True`
 # means *hidden*, and what it does with a sample whose keys are all hidden depends on `need_weights`.

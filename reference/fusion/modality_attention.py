@@ -37,8 +37,8 @@
 # - A sample in which nothing is present has weights 0 and a fused vector 0, and no gradient becomes NaN because of it.
 # - `ValueError` for an empty list (Keras then calls `build` with `None`), for features that are not 2-D, for different
 #   batch sizes, when a later call brings another number of modalities or another width than the first, and when
-#   `present` has not the shape `(batch, modalities)`. Test this in Python, before TensorFlow meets shapes that do not
-#   fit. Integer features, or a `present` that is not boolean: `TypeError` or `ValueError`, as you like.
+#   `present` does not have the shape `(batch, modalities)`. Test this in Python, before TensorFlow meets shapes that do
+#   not fit. Integer features, or a `present` that is not boolean: `TypeError` or `ValueError`, as you like.
 #
 # All of TensorFlow and Keras may be used. How `W`, `U` and `v` start is your choice, as long as it is at random.
 #

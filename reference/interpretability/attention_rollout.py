@@ -33,10 +33,10 @@
 # - Attention weights are not negative, and they may be 0. Their rows need not sum to 1.
 # - The list and the tensors in it stay as they are, and the result shares no memory with them.
 # - Whether gradients flow through the result is up to you. Everything in PyTorch and NumPy is allowed.
-# - `ValueError` for no layer at all, for a tensor that has not the form `(batch, heads, tokens, tokens)`, for layers of
-#   different shapes (be it only in the batch or the heads), for an entry that is negative, infinite or NaN, for any
-#   other `head_fusion`, and for a row that is 0 everywhere once the heads are fused: such a token has looked at
-#   nothing, residual or not.
+# - `ValueError` for no layer at all, for a tensor that does not have the form `(batch, heads, tokens, tokens)`, for
+#   layers of different shapes (even if only the batch or the heads differ), for an entry that is negative, infinite or
+#   NaN, for any other `head_fusion`, and for a row that is 0 everywhere once the heads are fused: such a token has
+#   looked at nothing, residual or not.
 #
 # ## A worked example
 #

@@ -166,8 +166,8 @@ claims.update(
 # - Afterwards everything is as before: the mode of every module by itself, all hooks (those of others are still there,
 #   yours are gone) and attributes of the modules, buffers, `requires_grad` and `.grad` of the parameters and of
 #   `images`, and whether gradients are recorded. This also holds when an error is raised.
-# - `ValueError` if a class is not one of 0 … classes − 1, if a list has not one class for each image, if the feature
-#   maps have not four dimensions, or if `layer` did not run. Errors of the model itself pass through.
+# - `ValueError` if a class is not one of 0 … classes − 1, if a list does not have one class for each image, if the
+#   feature maps do not have four dimensions, or if `layer` did not run. Errors of the model itself pass through.
 #
 # Everything in PyTorch is allowed. You may assume that the scores depend on the feature maps.
 #

@@ -164,8 +164,8 @@ claims.update(
 # - **The gap** is the sum of all attributions of all modalities, minus (score of the inputs − score of the baselines),
 #   with its sign. `None` means zeros here, too. A Python float, a NumPy number or a tensor of shape `()`.
 # - `integrated_gradients` and `completeness_gap` raise `TypeError` for integer inputs, and `ValueError` for no inputs,
-#   an input whose first axis has not length 1, and baselines of another number or other shapes than the inputs. The
-#   given `require_one_sample` does this for you if you call it. `integrated_gradients` also raises `ValueError` for
+#   an input whose first axis does not have length 1, and baselines of another number or other shapes than the inputs.
+#   The given `require_one_sample` does this for you if you call it. `integrated_gradients` also raises `ValueError` for
 #   `steps` below 1, and both pass on the errors of `explained_score`.
 # - Nothing that is passed in is changed, the lists included. Nothing is forbidden.
 #

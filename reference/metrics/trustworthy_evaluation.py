@@ -3,9 +3,9 @@
 #
 # A test loop of fifteen lines, as it is often published, has three silent faults: it never leaves training mode, so
 # dropout is on and batch normalisation learns from the test set; it averages batch averages, so one sample in a small
-# last batch counts like four; and it hands the model back in another state than it got it. No error appears, only a
-# number that changes with the batch size. Here you write the loop so that its result depends on the model and the
-# data, and on nothing else.
+# last batch counts as much as four others; and it hands the model back in another state than it got it. No error
+# appears, only a number that changes with the batch size. Here you write the loop so that its result depends on the
+# model and the data, and on nothing else.
 #
 # ## Your task (40 minutes)
 #

@@ -4,7 +4,7 @@
 # A search for learning rates leaves a handful of fine-tuned models behind, and usually all but one are thrown away.
 # They can be put to use together in two ways: average their *predictions*, which costs a forward pass for each of them,
 # or average their *weights*, which costs nothing at inference and works only under a condition. Both are often
-# recommended against overfitting, with more promise than is in them. Here you answer the interview question in your own
+# recommended against overfitting, and promise more than they keep. Here you answer the interview question in your own
 # words, judge eight claims about it, and write the ensemble, the uniform soup and the greedy soup.
 #
 # Plan about 45 minutes: 10 for the answer, 5 for the claims, 30 for the code.
@@ -168,7 +168,7 @@ claims.update(
 # - Results share no memory with the arguments, also if there is a single state, and arguments stay unchanged.
 # - float64 is computed in float64.
 # - `ValueError` for an empty list, for another `mode`, for logits that are not of two dimensions or differ in shape,
-#   for states that differ in their names or in the shape of a tensor, and for a score that is NaN, be it of a single
+#   for states that differ in their names or in the shape of a tensor, and for a score that is NaN, whether of a single
 #   state or of a soup.
 # - **Forbidden:** the module `torch.optim.swa_utils`. The rest of PyTorch is allowed.
 #

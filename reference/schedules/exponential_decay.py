@@ -16,7 +16,7 @@
 # shape `()`:
 #
 # * warm-up, `step < warmup_steps`: `initial_learning_rate * step / warmup_steps` (so the rate of step 0 is 0; some
-#   libraries start one step further up the ramp, here we start at 0);
+#   libraries start at `1 / warmup_steps` of the rate instead);
 # * afterwards: `initial_learning_rate * decay_rate ** p` with `p = (step - warmup_steps) / decay_steps`, and with `p`
 #   rounded down to a whole number if `staircase`.
 #

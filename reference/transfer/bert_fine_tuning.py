@@ -53,7 +53,8 @@
 # - The dictionaries stay as they are.
 # - **`KeyError`** if a batch lacks one of the keys that are needed. **`ValueError`** if there is no batch; in part 1
 #   also if `epochs` is below 1, if `warmup_ratio` is below 0, or 1 or more, and if a label is no class (-100, which the
-#   loss would skip, is none). `finetune_bert` raises these before anything is changed, whichever batch is at fault.
+#   loss would skip, is refused too). `finetune_bert` raises these before anything is changed, whichever batch is at
+#   fault.
 # - **Forbidden:** `transformers.Trainer`, `transformers.TrainingArguments`.
 #
 # ## A worked example

@@ -3,7 +3,7 @@
 #
 # Five steps are usually listed for fine-tuning: data, initialisation, loss, optimiser, training. A run that does just
 # this ends with the weights of its last epoch, measured by a loop that leaves dropout on, and nobody can say whether
-# the model has become better at all. What is missing is everything that looks at the model in place of changing it. You
+# the model has become better at all. What is missing is everything that looks at the model instead of changing it. You
 # have written both halves by now, `optimisation/training_epoch` and `regularisation/early_stopping`; here they become
 # one run. Here you answer the interview question in your own words, judge eight claims about it, and write a loop that
 # chooses.
@@ -158,7 +158,7 @@ claims.update(
 # - A validation loss that is NaN or infinite never makes an epoch the best one, and training goes on. At the end
 #   **`RuntimeError`** if all were.
 # - At the end the model holds the parameters **and buffers** it had after the best epoch, written into its own tensors
-#   (as `load_state_dict` does), is in evaluation mode altogether, and gradients are recorded again as before.
+#   (as `load_state_dict` does), is in evaluation mode with all its modules, and gradients are recorded again as before.
 # - **`ValueError`** if `epochs` is below 1, before anything is changed; if there is no training batch or no validation
 #   batch, at the latest when the first epoch ends. They need not have a `len`. (No batch is without examples.)
 # - Nothing is forbidden.

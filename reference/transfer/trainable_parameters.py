@@ -153,9 +153,9 @@ claims.update(
 # - `targets` is a list or tuple of names out of q, k, v, o, `ffn_in`, `ffn_out`.
 # - `ValueError` for an unknown method; with `"lora"` for empty `targets`, an unknown or a repeated one.
 # - The options `rank` (for `"lora"`), `bottleneck` (for `"adapter"`), `n_tokens` (for `"prompt"` and `"prefix"`) are
-#   positive integers: `TypeError` for anything but an `int` (a `bool` is none), `ValueError` below 1. The function
-#   `check_size` in the next cell does that; the sizes in `spec` have been checked by it already. Options that a method
-#   does not use need no check.
+#   positive integers: `TypeError` for anything but an `int` (a `bool` does not count as one), `ValueError` below 1. The
+#   function `check_size` in the next cell does that; the sizes in `spec` have been checked by it already. Options that
+#   a method does not use need no check.
 #
 # **Worked example.** `TransformerSpec(d_model=4, n_layers=1, d_ff=8, vocab_size=10, max_len=6, n_classes=3)`: the head
 # has 4 · 3 + 3 = 15 parameters. Embeddings 64, projections 80, feed-forward 40 + 36, three LayerNorms 24: `"full"` is
