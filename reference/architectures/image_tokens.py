@@ -258,7 +258,7 @@ def merge_multimodal_embeddings(
 # <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
-# is_seat = input_ids == image_token_id  # (batch, length)
+# merged[is_seat] = rows.to(merged.dtype)  # is_seat (batch, length), rows (seats, width)
 # ```
 #
 # </details>

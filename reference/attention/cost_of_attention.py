@@ -288,7 +288,7 @@ def fusion_macs(n_text: int, n_image: int, d_model: int, mode: str, n_latent: in
 # <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
-# n_tokens = n_text + n_image  # the joint sequence: all of these meet all of these
+# macs = n_query * n_key * (d_model + d_value)  # pairs, times what one pair costs
 # ```
 #
 # </details>

@@ -332,7 +332,7 @@ def grad_cam(
 # <details><summary>Hint 4: one line of code</summary>
 #
 # ```python
-# modes = [(module, module.training) for module in model.modules()]  # before model.eval()
+# maps = output.detach().requires_grad_()  # in the hook, which hands on maps.clone(): nothing can overwrite maps then
 # ```
 #
 # </details>

@@ -150,6 +150,9 @@ claims.update(
 # | `"prefix"` | in each layer, `n_tokens` vectors of width d for the keys and as many for the values |
 # | `"ia3"` | in each layer, scaling vectors for keys and values (width d) and inner activations (width f) |
 #
+# Of `"lora"` it is enough to know here that the product of the two factors is added to the frozen matrix;
+# `transfer/lora` builds it.
+#
 # - `targets` is a list or tuple of names out of q, k, v, o, `ffn_in`, `ffn_out`.
 # - `ValueError` for an unknown method; with `"lora"` for empty `targets`, an unknown or a repeated one.
 # - The options `rank` (for `"lora"`), `bottleneck` (for `"adapter"`), `n_tokens` (for `"prompt"` and `"prefix"`) are
