@@ -43,9 +43,9 @@
 # - Nothing from before counts: a `.grad` left over from an earlier step has no influence on either network.
 # - The generator's loss leaves nothing behind in D. After the call every `.grad` in D is the gradient of `d_loss`
 #   alone, or `None`, or zero.
-# - Both networks may hold frozen parameters; these do not move. Every `requires_grad` is afterwards what it was
-#   before, **also when an error is raised**; in between you may change it. Leave `train()` and `eval()` alone: the
-#   modes are the caller's choice.
+# - Both networks may hold frozen parameters; these do not move. Every `requires_grad` is afterwards what it was before,
+#   **even when an error is raised**; in between you may change it. Leave `train()` and `eval()` alone: the modes are
+#   the caller's choice.
 # - `ValueError`, before a network is called or anything is changed: `real` and `z_d` differ in their number of
 #   samples, `real` or `z_g` has none, or some parameter belongs to both optimisers (the same tensor, that is: equal
 #   numbers in two tensors are no reason to worry).

@@ -243,7 +243,7 @@ def merge_multimodal_embeddings(
 #
 # Replacing keeps the length of the sequence, so nothing else about the prompt has to change: mask, positions and labels
 # still fit. A boolean mask of shape (batch, length) selects its `True` positions in row-major order, which is the order
-# asked for. Writing into a copy is recorded by autograd, also where the copied values came from.
+# asked for. Writing into a copy is recorded by autograd, including where the copied values came from.
 #
 # </details>
 #

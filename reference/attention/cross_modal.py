@@ -23,7 +23,7 @@
 #   float32 comes back as float32, float64 as float64. A mix of two dtypes need not be handled.
 # - Weights: the dot product of a text token with each image token **of the same sample**, divided by √width, then a
 #   softmax over the image tokens. Context: the image tokens averaged with these weights.
-# - A masked image token has weight exactly 0, the others sum to 1, and its content has no influence, also where it is
+# - A masked image token has weight exactly 0, the others sum to 1, and its content has no influence, even where it is
 #   large: in a check, masked tokens have scores of ten million (they are finite; you need not handle NaN there).
 # - A sample whose image tokens are all masked has weights 0 and context 0, and no gradient becomes NaN because of it.
 # - Scores as large as ±10000 give finite, correct results. Gradients flow from `context` to `text` and `image`.

@@ -13,7 +13,7 @@
 #
 # | argument | shape | meaning |
 # |---|---|---|
-# | `x` | `(..., width)` | tokens, with any number of axes in front, also none |
+# | `x` | `(..., width)` | tokens, with any number of axes in front, or none |
 # | `W1`, `b1` | `(width, hidden)`, `(hidden,)` | first map, z = x `W1` + `b1` |
 # | `W2`, `b2` | `(hidden, width)`, `(width,)` | second map, back to the width of the tokens |
 # | `activation` | text | one of the four names below |

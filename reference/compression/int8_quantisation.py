@@ -42,7 +42,7 @@
 # **`Int8Linear(linear)`** quantises the weight of an `nn.Linear`, one scale for each row; everything else stays
 # float32.
 #
-# - Its `state_dict()` holds exactly `levels`, `scale` and, where `linear` has a bias, `bias` (float32, also if `linear`
+# - Its `state_dict()` holds exactly `levels`, `scale` and, where `linear` has a bias, `bias` (float32, even if `linear`
 #   is float16); otherwise the attribute `bias` is `None`. No float copy of the weight is kept anywhere: after
 #   `load_state_dict` with the state of another `Int8Linear`, the module computes what that one computes.
 # - `forward(x)` takes float32 `(..., in)` and returns float32 `(..., out)`: `x` times the transposed dequantised

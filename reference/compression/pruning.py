@@ -211,7 +211,7 @@ def sparsity_report(model: keras.Model) -> dict[str, float]:
 #
 # <details><summary>Hint 1: an invariant</summary>
 #
-# Whatever the values are, exactly `round(sparsity * n)` entries are pruned, also if all n are equal; no pruned one was
+# Whatever the values are, exactly `round(sparsity * n)` entries are pruned, even if all n are equal; no pruned one was
 # larger, in absolute value, than any that is kept; and flipping the sign of a weight changes no mask. Which of these
 # hold if you compare with a threshold?
 # </details>

@@ -20,7 +20,7 @@
 # - The noise is normal with mean 0 and standard deviation `relative_std` times that of the modality: the standard
 #   deviation of **all** numbers in that tensor (dividing by their number, as `np.std` does). Every number gets its own
 #   noise, and text and image get different noise. Float16 features of a size of 1000 must not overflow on the way.
-# - Every call makes new noise, also inside a `tf.function`. Two layers with the same seed make the same sequence of
+# - Every call makes new noise, even inside a `tf.function`. Two layers with the same seed make the same sequence of
 #   noise, also for inputs of another scale; another seed gives another sequence. NumPy's global random state stays as
 #   it is.
 # - `ValueError` from the constructor for a `relative_std` that is negative or not finite, and from a call, whatever
@@ -38,7 +38,7 @@
 # - `ValueError` if `lam` is not between 0 and 1 (both are allowed), if `perm` is not a permutation, and if the batch
 #   sizes differ. `TypeError` if text, image or labels are integers.
 #
-# Not allowed: `keras.layers.GaussianNoise`. `mixup_pairs` is called eagerly, the layer also inside a `tf.function`.
+# Not allowed: `keras.layers.GaussianNoise`. `mixup_pairs` is called eagerly, the layer inside a `tf.function` too.
 #
 # ## A worked example
 #

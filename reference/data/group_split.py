@@ -23,7 +23,7 @@
 # - They return `int64` arrays `(rows of the split,)` of row numbers in ascending order. Every row is in exactly one
 #   split, and all rows of a group are in the same one.
 # - A fraction of 0 gives an empty array (of dtype `int64` too), every other split gets at least one group.
-# - The seed decides which groups go where: the same call gives the same result, also when Python is started again
+# - The seed decides which groups go where: the same call gives the same result, even when Python is started again
 #   tomorrow. Another seed shuffles the groups differently, so that over many seeds every group is found in different
 #   splits.
 # - Draw from a generator of your own, made from the seed (`np.random.default_rng(seed)`, for example): the global

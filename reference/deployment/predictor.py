@@ -39,9 +39,9 @@
 # - The predictor keeps copies of the statistics and the names: who changes the arrays or the list afterwards, does not
 #   change its predictions. (The model itself need not be copied.)
 # - **`save(path)`** writes everything into the folder `path` (a `str` or a `Path`), creates it with its parents if
-#   needed, and replaces what an earlier `save` wrote there. `Predictor.load(path)` works also after the folder has been
-#   moved. The models that are saved in the checks have Keras layers only, so `model.save` and
-#   `keras.models.load_model` will do.
+#   needed, and replaces what an earlier `save` wrote there. `Predictor.load(path)` works even after the folder has been
+#   moved. The models that are saved in the checks have Keras layers only, so `model.save` and `keras.models.load_model`
+#   will do.
 #
 # What is refused:
 #

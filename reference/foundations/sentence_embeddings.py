@@ -38,7 +38,7 @@
 #   of the first token. Padding has no influence on anything: a row gets the vector that it gets alone and without it.
 # - The hidden states of a model in bfloat16 are made float32 **before** they are pooled.
 # - While the model runs, every module is in evaluation mode. Afterwards each has its own mode again, whatever it was,
-#   also if the model raises an error. Neither parameters, nor their `requires_grad` and `.grad`, are changed, nor is
+#   even if the model raises an error. Neither parameters, nor their `requires_grad` and `.grad`, are changed, nor is
 #   whether PyTorch records gradients outside.
 # - The vectors carry no gradient (`requires_grad` is False), whatever the model's parameters say. Apart from that they
 #   are ordinary tensors: a classifier can be trained on them, which is impossible with tensors made under

@@ -20,7 +20,7 @@
 # | `alpha` | `(classes,)` or `None` | a factor for each class; `None` means no factor |
 #
 # - With p the softmax probability of the right class, the loss of a sample is `-alpha[target] · (1 - p)^gamma · log p`.
-#   The result is the **plain mean** over the batch, also with `alpha`.
+#   The result is the **plain mean** over the batch, even with `alpha`.
 # - It stays right when p underflows: with logits 2000 apart the loss of a sample can be 2000.
 # - Its gradient flows through *both* factors, and stays finite when p rounds to 1, for every `gamma` ≥ 0. (The
 #   derivative of x^gamma at x = 0 is infinite for 0 < gamma < 1.)

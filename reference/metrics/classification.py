@@ -171,7 +171,7 @@ claims.update(
 # | `precision`, `recall`, `f1` | arrays `(C,)`, `float64`, one value a class |
 # | `accuracy` | share of correct predictions |
 # | `balanced_accuracy` | mean recall over the classes that **occur in `y_true`** |
-# | `macro_f1` | mean of `f1` over **all** `C` classes, also those that never occur |
+# | `macro_f1` | mean of `f1` over **all** `C` classes, even those that never occur |
 # | `micro_f1` | F1 of the counts pooled over all classes |
 # | `weighted_f1` | mean of `f1`, weighted by how often each class occurs in `y_true` |
 #

@@ -32,7 +32,7 @@
 # |---|---|
 # | `loss` | mean over the **examples** of the loss that the model reports |
 # | `accuracy` | share of right predictions |
-# | `macro_f1` | mean of the F1 over **all** `num_labels` classes, also those that never occur |
+# | `macro_f1` | mean of the F1 over **all** `num_labels` classes, even those that never occur |
 # | `per_class` | for each label `0 ... num_labels - 1` a dictionary `precision`, `recall`, `f1`, `support`; 0/0 is 0 |
 # | `y_true`, `y_pred` | `int64` tensors `(N,)` on the CPU, in the order of the loader |
 # | `probs` | floating-point tensor `(N, num_labels)` on the CPU: the softmax of the logits |

@@ -184,11 +184,11 @@ claims.update(
 #
 # ### Rules
 #
-# - **Bad input** raises `ValueError`: `param` and `grad` (or `theta0` and the gradient) of different shapes, also those
-#   that would broadcast; `lr`, `eps` or `weight_decay` negative or NaN; `momentum` or one of the `betas` outside
-#   [0, 1) or NaN; `nesterov` with `momentum=0` (in `run_optimizer` too); an unknown `kind`; `theta0` that is not 1-D;
-#   `steps` below 0. Whether `run_optimizer` also refuses a bad setting that it does not use, because the kind has no
-#   use for it or `steps` is 0, is up to you.
+# - **Bad input** raises `ValueError`: `param` and `grad` (or `theta0` and the gradient) of different shapes, even those
+#   that would broadcast; `lr`, `eps` or `weight_decay` negative or NaN; `momentum` or one of the `betas` outside [0, 1)
+#   or NaN; `nesterov` with `momentum=0` (in `run_optimizer` too); an unknown `kind`; `theta0` that is not 1-D; `steps`
+#   below 0. Whether `run_optimizer` also refuses a bad setting that it does not use, because the kind has no use for it
+#   or `steps` is 0, is up to you.
 # - Combinations that divide 0 by 0, such as `eps=0` with a gradient of 0, need no care.
 # - **Not allowed:** `torch`, `tensorflow` and `keras`. You may call your own step functions in `run_optimizer`.
 #

@@ -165,7 +165,7 @@ claims.update(
 #
 # Rules for all three:
 #
-# - Results share no memory with the arguments, also if there is a single state, and arguments stay unchanged.
+# - Results share no memory with the arguments, even if there is a single state, and arguments stay unchanged.
 # - float64 is computed in float64.
 # - `ValueError` for an empty list, for another `mode`, for logits that are not of two dimensions or differ in shape,
 #   for states that differ in their names or in the shape of a tensor, and for a score that is NaN, whether of a single

@@ -46,7 +46,7 @@
 #
 # - It needs no labels; if a batch has some, they are ignored. The mask is needed here too.
 # - While the model runs, every module is in evaluation mode, so that two calls agree, and no gradients are recorded.
-#   Afterwards each module has its own mode again, whatever it was, also if the model raises an error.
+#   Afterwards each module has its own mode again, whatever it was, even if the model raises an error.
 #
 # Rules for both:
 #

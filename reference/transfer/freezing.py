@@ -20,7 +20,7 @@
 #   `?` for exactly one character, `[01]` for one of these two. The name has to match from its first character to its
 #   last: `layers.1.*` covers `layers.1.weight` and not `layers.10.weight`, and `scale` does not cover `scale_offset`.
 # - `requires_grad` of every parameter is set, whatever it was before. Frozen parameters have no gradient afterwards:
-#   their `.grad` is `None`, also where the parameter was frozen before the call. Gradients of trainable parameters stay
+#   their `.grad` is `None`, even where the parameter was frozen before the call. Gradients of trainable parameters stay
 #   as they are.
 # - A **tied** parameter, the same object under several names, is trainable if any of its names matches.
 # - The result is the sorted list of the names of the trainable parameters, each parameter once, as

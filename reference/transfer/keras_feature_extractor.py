@@ -5,7 +5,7 @@
 # serves for search, for clustering, or as the input of a new head. A published "multimodal feature extractor on
 # pretrained models" contains no pretrained model: it puts two fresh dense layers on its inputs, nothing is frozen, and
 # what comes out are random projections. Here you cut two real encoders at a layer of your choice, share their weights
-# instead of copying them, and make sure that the same input gives the same features, also while something behind them
+# instead of copying them, and make sure that the same input gives the same features, even while something behind them
 # is being trained.
 #
 # ## Your task (35 minutes)

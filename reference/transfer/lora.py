@@ -146,8 +146,8 @@ claims.update(
 # | `lora_B` | parameter `(out, r)`, at the start all 0 |
 # | `merged` | bool, at the start `False` |
 #
-# - `forward(x)`, x of shape `(..., in)` with any leading axes, also none: base(x) + (alpha / r) · B A x. As long as B
-#   is 0, the output equals that of the base to the last bit.
+# - `forward(x)`, x of shape `(..., in)` with any leading axes, or none: base(x) + (alpha / r) · B A x. As long as B is
+#   0, the output equals that of the base to the last bit.
 # - In training mode, `dropout` is the probability with which each number of x is dropped **on its way into A**
 #   (ordinary inverted dropout, as in `nn.Dropout`). The path through the base never sees it.
 # - `lora_A` and `lora_B` have the dtype and the device of the base's weight. The layer starts in the mode (`training`)
@@ -168,9 +168,9 @@ claims.update(
 # `q` of `encoder.0.q`; it has to match exactly. Subclasses of `nn.Linear` are replaced too, modules of other kinds stay
 # as they are. What lies inside a `LoRALinear` is left alone: a later call with the target `base` wraps nothing again.
 #
-# - Afterwards `lora_A` and `lora_B` of all LoRA layers in the model require a gradient, also those of an earlier call,
-#   and no other parameter of the model does: heads and norms included, and whatever it is called, since a module of
-#   somebody else's may own a `lora_A` or a `lora_gate`.
+# - Afterwards `lora_A` and `lora_B` of all LoRA layers in the model require a gradient, including those of an earlier
+#   call, and no other parameter of the model does: heads and norms included, and whatever it is called, since a module
+#   of somebody else's may own a `lora_A` or a `lora_gate`.
 # - It returns the sorted list of the qualified names of what was replaced. If one `nn.Linear` is found under several
 #   matching names, one `LoRALinear` takes its place under all of them, and the list has all these names.
 # - `targets` is any collection of str: list, tuple, set. A plain string: `TypeError`. A target that matches nothing is
