@@ -19,8 +19,12 @@ from torch import Tensor, nn
 # *"Which architectures are common for large multimodal models, and when would you choose which?"*
 #
 # Answer in the next cell as you would say it aloud, in 10 to 15 sentences. The answer is worth 4 points and is read by
-# a person: one point each for (1) where the modalities can meet, (2) the families of today's vision-language models,
-# (3) what each choice can and cannot represent, and what it costs, and (4) cascades and missing modalities.
+# a person, one point for each of these:
+#
+# 1. where the modalities can meet;
+# 2. the families of today's vision-language models;
+# 3. what each choice can and cannot represent, and what it costs;
+# 4. cascades and missing modalities.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** I sort architectures by the place where the modalities meet. In *early* fusion the features are

@@ -127,7 +127,7 @@ def build_two_tower_classifier(
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # import numpy as np

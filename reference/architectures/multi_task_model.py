@@ -150,7 +150,7 @@ def multi_task_loss(
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # model = build_multi_task_model(2, 3, 4, {"spam": 1, "topic": 3})

@@ -19,8 +19,12 @@ from typing import SupportsIndex
 # computation?"*
 #
 # Answer in the next cell as you would say it aloud, in ten to fifteen sentences. The answer is worth 4 points and is
-# read by a person: one point each for (1) the mechanism and its kinds, (2) what it costs and what it does not, (3) how
-# people really save computation, and (4) its role between modalities and what its weights do not tell.
+# read by a person, one point for each of these:
+#
+# 1. the mechanism and its kinds;
+# 2. what it costs and what it does not;
+# 3. how people really save computation;
+# 4. its role between modalities and what its weights do not tell.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** "Each query, say a word, takes dot products with all keys, say image patches; these are divided by

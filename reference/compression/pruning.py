@@ -173,7 +173,7 @@ def sparsity_report(model: keras.Model) -> dict[str, float]:
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # text, image = keras.Input((2,)), keras.Input((3,))

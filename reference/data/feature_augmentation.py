@@ -160,7 +160,7 @@ def mixup_pairs(
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # text = tf.constant([[4.0], [8.0], [-4.0]])

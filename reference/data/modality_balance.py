@@ -94,8 +94,8 @@ from numpy.typing import ArrayLike
 # ## Eight claims
 #
 # Set each claim to `True` or `False`; some of them are often published wrongly. A *GAN*, a generative adversarial
-# network, is trained to draw new samples (`adversarial/gan_step`); a *prior* is the share of each class before anything
-# else is known. All of them must be right for the 3 points, so guessing earns nothing.
+# network, is trained to draw new samples (`adversarial/gan_step`, much later); a *prior* is the share of each class
+# before anything else is known. All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|

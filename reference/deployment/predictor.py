@@ -205,7 +205,7 @@ class Predictor:
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # import tempfile

@@ -31,9 +31,12 @@ from fastapi import FastAPI
 # ## 1. Say it
 #
 # Answer the question as you would say it aloud, in 12 to 18 sentences. The answer is worth 4 points and is read by a
-# person: one point each for (1) how the model is made smaller or faster, and how you check what that cost, (2) what the
-# service promises to its clients, (3) how it grows and shrinks with the load, and how a new version goes live, and (4)
-# what you watch and what you protect against.
+# person, one point for each of these:
+#
+# 1. how the model is made smaller or faster, and how you check what that cost;
+# 2. what the service promises to its clients;
+# 3. how it grows and shrinks with the load, and how a new version goes live;
+# 4. what you watch and what you protect against.
 
 # %% [markdown] tags=["answer"]
 # ### Model answer

@@ -46,11 +46,14 @@
 #
 # ### Rules
 #
-# - **`ValueError`** for: arguments of different shapes (nothing is broadcast), NaN or infinite logits, a target or
-#   probability outside [0, 1], `eps` outside (0, 0.5), no pairs at all in the risk or a gradient, anything but `(N,)`
-#   in the risk, `pos_weight` that is not a finite number above 0, sample weights that are negative, not finite, of
-#   another shape or all 0, anything but `(N, 2)` in `two_logit_to_margin`, rates outside (0, 1), `X` that is not
-#   `(N, d)`, `theta` that is not `(d,)`, `h` that is not a finite number above 0.
+# - **`ValueError`** for
+#   - arguments of different shapes (nothing is broadcast), NaN or infinite logits, a target or probability outside
+#     [0, 1], and `eps` outside (0, 0.5);
+#   - in the risk: no pairs at all, anything but `(N,)`, `pos_weight` that is not a finite number above 0, and sample
+#     weights that are negative, not finite, of another shape or all 0;
+#   - anything but `(N, 2)` in `two_logit_to_margin`, and rates outside (0, 1);
+#   - in the gradients: no pairs at all, `X` that is not `(N, d)`, `theta` that is not `(d,)`, and `h` that is not a
+#     finite number above 0.
 # - Two helpers that check pairs are given below; use them or not. Single numbers instead of arrays are not asked for.
 # - **Forbidden:** `scipy`, `sklearn`, `torch`, `tensorflow`, `keras`. NumPy is enough. Leave the arguments unchanged.
 #

@@ -32,11 +32,13 @@
 # - **Exact.** No sampling: ask for the value of each of the `2**players` coalitions, at most once in `game_shapley` and
 #   `modality_shapley`. Twelve players should take seconds, which rules out walking through all `12!` orders.
 # - **Numbers.** Everything is computed in float64, integer inputs included. No argument is changed.
-# - **`ValueError`** for: no players, more than 12 players (features in `shapley_values`, but *groups* in
-#   `group_shapley`), a value that is not finite, `x` that is not 1-D, `background` that is not 2-D, has no row or has
-#   another width than `x`, groups that are no partition of the features, a modality named twice, `phi` with the wrong
-#   number of axes, no sample in `global_importance`, and `phi` that is all zero (nothing to share) or not finite in
-#   `modality_shares`.
+# - **`ValueError`** for
+#   - no players, more than 12 players (features in `shapley_values`, but *groups* in `group_shapley`), and a value that
+#     is not finite;
+#   - `x` that is not 1-D, and `background` that is not 2-D, has no row or has another width than `x`;
+#   - groups that are no partition of the features, and a modality named twice;
+#   - `phi` with the wrong number of axes, no sample in `global_importance`, and `phi` that is all zero (nothing to
+#     share) or not finite in `modality_shares`.
 # - **Forbidden:** the package `shap`.
 # - **Accepted either way:** numbers as `float` or NumPy scalars, any order of a dictionary's keys, one call of `f` for
 #   each coalition or one for all of them. An empty group may get 0 or be refused.

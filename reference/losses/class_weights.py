@@ -19,9 +19,12 @@ from numpy.typing import ArrayLike
 # *"Your data for fine-tuning a multimodal model has a few frequent classes and many rare ones. What do you do?"*
 #
 # Answer in the next cell as you would say it aloud, in ten to fifteen sentences. The answer is worth 4 points and is
-# read by a person: one point each for (1) what you measure, and which part of the data you rebalance, (2) weights in
-# the loss and balanced sampling, each alone and both together, (3) one method made for long tails, and what rebalancing
-# does to the predicted probabilities, and (4) additional data, real or synthetic, and what you distrust.
+# read by a person, one point for each of these:
+#
+# 1. what you measure, and which part of the data you rebalance;
+# 2. weights in the loss and balanced sampling, each alone and both together;
+# 3. one method made for long tails, and what rebalancing does to the predicted probabilities;
+# 4. additional data, real or synthetic, and what you distrust.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** "First I choose **metrics** that can see the problem: recall of each class, macro-F1, average

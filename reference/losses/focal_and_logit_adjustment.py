@@ -38,10 +38,11 @@
 #
 # ### Rules
 #
-# - `ValueError` for: `logits` that are not `(batch, classes)`, `targets` that are not `(batch,)`, an empty batch (in
-#   `focal_loss`), a target outside 0 to classes - 1 (there is no `ignore_index` here), `gamma` below 0 or NaN, `alpha`
-#   or `priors` that are not `(classes,)`, priors that are not all positive, that are NaN, or whose sum differs from 1
-#   by more than `PRIOR_TOLERANCE`, a `mode` other than the two.
+# - `ValueError` in both functions for `logits` that are not `(batch, classes)`.
+# - `ValueError` in `focal_loss` for `targets` that are not `(batch,)`, an empty batch, a target outside 0 to
+#   classes - 1 (there is no `ignore_index` here), `gamma` below 0 or NaN, and `alpha` that is not `(classes,)`.
+# - `ValueError` in `adjust_logits` for `priors` that are not `(classes,)`, that are not all positive, that are NaN, or
+#   whose sum differs from 1 by more than `PRIOR_TOLERANCE`, and for a `mode` other than the two.
 # - Targets that are floating-point numbers: `TypeError` or `ValueError`, as you like. (Other integers than `int64` do
 #   not occur.)
 # - `alpha` and `priors` are `float32` or `float64`, whichever of the two `logits` are; the result keeps the dtype of

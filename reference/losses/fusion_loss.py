@@ -34,8 +34,8 @@
 # ### `fuse_and_score(model, text, image, labels, threshold=0.5) -> dict`
 #
 # * Runs a given model of two classes in inference mode (`training=False`) and counts over the whole set: `tp`, `fp`,
-#   `fn`, `tn`, and from them `accuracy`, `precision` = tp / (tp + fp), `recall` = tp / (tp + fn) and `f1` = 2 tp / (2
-#   tp + fp + fn); `metrics/classification` looks at them more closely. Class 1 is the positive class. A sample is
+#   `fn`, `tn`, and from them `accuracy`, `precision` (`tp / (tp + fp)`), `recall` (`tp / (tp + fn)`) and `f1` (`2 tp /
+#   (2 tp + fp + fn)`); `metrics/classification` looks at them more closely. Class 1 is the positive class. A sample is
 #   predicted positive if the softmax probability of class 1, in float64, is **at least** `threshold`.
 # * `labels` `(batch,)` or `(batch, 1)` holds the numbers 0 and 1. Where a ratio is 0/0, it is 0.
 # * `ValueError` for no samples, text or image that is not a matrix, numbers of rows that differ, labels of another
@@ -215,7 +215,7 @@ def fuse_and_score(
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 #
 # The model of the second part hands its inputs on, so that you can choose the logits.
 

@@ -20,8 +20,12 @@ from torch import Tensor, nn
 # *"Your model is trained on several modalities and several losses. How do you design and combine them?"*
 #
 # Answer in the next cell as you would say it aloud, in about ten sentences. The answer is worth 4 points and is read by
-# a person: one point each for (1) which terms there are, (2) how their weights are found, (3) what goes wrong with
-# weights that are learned, and (4) what you compare with and watch.
+# a person, one point for each of these:
+#
+# 1. which terms there are;
+# 2. how their weights are found;
+# 3. what goes wrong with weights that are learned;
+# 4. what you compare with and watch.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** I first list the terms by their purpose: an alignment term that brings the encoders together

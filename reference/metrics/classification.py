@@ -25,10 +25,12 @@ from numpy.typing import ArrayLike
 # ## 1. Say it
 #
 # Answer the interview question as you would say it aloud, in 10 to 15 sentences. Say of every metric that you name what
-# it measures or when it misleads. The answer is worth 4 points and is read by a person: one point each for (1) metrics
-# of predicted classes, and what an average over the classes weighs, (2) metrics of scores and probabilities, and the
-# choice of the threshold, (3) metrics of the other outputs of a multimodal model, such as rankings, answers and
-# captions, and (4) how you find out whether it uses both modalities, and how you report numbers that others can trust.
+# it measures or when it misleads. The answer is worth 4 points and is read by a person, one point for each of these:
+#
+# 1. metrics of predicted classes, and what an average over the classes weighs;
+# 2. metrics of scores and probabilities, and the choice of the threshold;
+# 3. metrics of the other outputs of a multimodal model, such as rankings, answers and captions;
+# 4. how you find out whether it uses both modalities, and how you report numbers that others can trust.
 
 # %% [markdown] tags=["answer"]
 # ### Model answer

@@ -17,9 +17,12 @@ from numpy.typing import ArrayLike
 # *"Which metrics do you use to evaluate a fine-tuned classifier, and what does each of the numbers mean?"*
 #
 # Answer in the next cell as you would say it aloud, in ten to fifteen sentences. The answer is worth 4 points and is
-# read by a person: one point each for (1) decisions: what accuracy and F1 count, and when each misleads, (2) ranking:
-# what ROC-AUC is the probability of, and what it does not depend on, (3) rare positives: average precision, and what to
-# compare it with, and (4) two things that none of these numbers shows, and how you would measure them.
+# read by a person, one point for each of these:
+#
+# 1. decisions: what accuracy and F1 count, and when each misleads;
+# 2. ranking: what ROC-AUC is the probability of, and what it does not depend on;
+# 3. rare positives: average precision, and what to compare it with;
+# 4. two things that none of these numbers shows, and how you would measure them.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** "I separate three things: how well the scores *rank*, how good the *decisions* at one threshold are,

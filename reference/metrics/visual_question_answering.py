@@ -29,9 +29,12 @@ ARTICLES = ("a", "an", "the")
 # ## 1. Say it
 #
 # Answer the interview question as you would say it aloud, in 10 to 15 sentences. The answer is worth 4 points and is
-# read by a person: one point each for (1) five or more tasks that need several modalities, with what goes in and what
-# comes out, (2) how answers and captions are scored, (3) how finding, reading, pointing and making images are scored,
-# and (4) typical models, and what they are still bad at.
+# read by a person, one point for each of these:
+#
+# 1. five or more tasks that need several modalities, with what goes in and what comes out;
+# 2. how answers and captions are scored;
+# 3. how finding, reading, pointing and making images are scored;
+# 4. typical models, and what they are still bad at.
 
 # %% [markdown] tags=["answer"]
 # ### Model answer

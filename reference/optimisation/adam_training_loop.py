@@ -140,7 +140,7 @@ def train_classifier(
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 #
 # Adam's first step is the learning rate in every weight that has a gradient, so the first update can be done by hand.
 

@@ -25,10 +25,13 @@ from numpy.typing import ArrayLike
 # ## 1. Say it
 #
 # Answer the question as you would say it aloud, in 10 to 15 sentences. The answer is worth 4 points and is read by a
-# person: one point each for (1) what multi-task learning is, and at least two ways to share parameters, (2) what it
-# brings, and the ways in which it fails, (3) how the tasks' losses or gradients are balanced, with your opinion on
-# which method to try first, and (4) practice: missing labels, which tasks go together, how you measure success, and
-# where you meet multi-task learning in today's multimodal models.
+# person, one point for each of these:
+#
+# 1. what multi-task learning is, and at least two ways to share parameters;
+# 2. what it brings, and the ways in which it fails;
+# 3. how the tasks' losses or gradients are balanced, with your opinion on which method to try first;
+# 4. practice: missing labels, which tasks go together, how you measure success, and where you meet multi-task learning
+#    in today's multimodal models.
 
 # %% [markdown] tags=["answer"]
 # ### Model answer

@@ -86,10 +86,10 @@ from torch import Tensor, nn
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of the wrong ones are often published as advice, and three come back from
-# `optimisation/gradient_accumulation`, since they come back in interviews. fp16 and fp32 are float16 and float32; LoRA
-# trains small added matrices beside frozen weights (`transfer/lora`). All of them must be right for the 3 points, so
-# guessing earns nothing.
+# Set each claim to `True` or `False`. Some of the wrong ones are often published as advice. Three claims come back from
+# `optimisation/gradient_accumulation`, as they do in interviews. fp16 and fp32 are float16 and float32; LoRA trains
+# small added matrices beside frozen weights (`transfer/lora`). All of them must be right for the 3 points, so guessing
+# earns nothing.
 #
 # | id | claim |
 # |---|---|

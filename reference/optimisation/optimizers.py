@@ -31,10 +31,12 @@ KINDS = ("sgd", "momentum", "nesterov", "adam", "adam_l2", "adamw")
 # ## 1. Say it
 #
 # Answer both questions together as you would say it aloud, in 12 to 18 sentences. The answer is worth 4 points and is
-# read by a person: one point each for (1) the order of one training step, and which parameters take part in it,
-# (2) mini-batch gradient descent and momentum, with the update in a formula or in words, (3) Adam, its bias correction,
-# and what is decoupled in AdamW, and (4) what surrounds the update: the learning rate over time, clipping, precision,
-# memory, and when you stop.
+# read by a person, one point for each of these:
+#
+# 1. the order of one training step, and which parameters take part in it;
+# 2. mini-batch gradient descent and momentum, with the update in a formula or in words;
+# 3. Adam, its bias correction, and what is decoupled in AdamW;
+# 4. what surrounds the update: the learning rate over time, clipping, precision, memory, and when you stop.
 
 # %% [markdown] tags=["answer"]
 # ### Model answer

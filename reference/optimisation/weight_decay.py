@@ -177,7 +177,7 @@ def shrinkage(H: Tensor, lam: float) -> Tensor:
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # after = {}

@@ -21,9 +21,13 @@ from torch import nn
 # *"You fine-tune a vision-language model on a few thousand image-text pairs. Which measures do you take against
 # overfitting, and how do you know that you need them?"*
 #
-# Answer in the next cell as you would say it aloud, in about ten sentences. The answer is worth 4 points and is read
-# by a person: one point each for (1) how you diagnose, (2) how you give the model less room and less time to memorise,
-# (3) what penalties, noise and data do, and (4) what is particular to several modalities.
+# Answer in the next cell as you would say it aloud, in about ten sentences. The answer is worth 4 points and is read by
+# a person, one point for each of these:
+#
+# 1. how you diagnose;
+# 2. how you give the model less room and less time to memorise;
+# 3. what penalties, noise and data do;
+# 4. what is particular to several modalities.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** First I make sure that what I see is overfitting: I plot training and validation metric over the

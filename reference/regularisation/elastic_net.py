@@ -137,7 +137,7 @@ def fit_elastic_net(X: ArrayLike, y: ArrayLike, l1: float, l2: float, n_steps: i
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # step = elastic_prox_step([2.0, -0.5, 0.25], [1.0, -3.0, 0.5], lr=0.25, l1=0.5, l2=2.0)

@@ -168,7 +168,7 @@ def lr_trace(
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # stairs = WarmupExponentialDecay(0.8, decay_steps=4, decay_rate=0.5, staircase=True, warmup_steps=2)

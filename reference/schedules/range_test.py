@@ -285,8 +285,7 @@ def scale_lr(lr: float, base_batch: int, new_batch: int, optimizer: str) -> floa
 #
 # <details><summary>Hint 4: one line of code</summary>
 #
-# `slopes = np.gradient(smooth, np.log(lrs[: len(smooth)]))`, with `smooth` the list of the smoothed values that are
-# used
+# `slopes = np.gradient(smooth, np.log(lrs[: len(smooth)]))`, where `smooth` holds the smoothed losses that were kept.
 #
 # </details>
 

@@ -151,7 +151,7 @@ class PlateauLR:
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # schedule = PlateauLR(0.5, factor=0.25, patience=2, threshold=0.125, mode="max", threshold_mode="abs")

@@ -120,7 +120,7 @@ def build_feature_extractor(
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # import numpy as np

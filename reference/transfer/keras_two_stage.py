@@ -197,7 +197,7 @@ def two_stage_fit(
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # def line(slope, offset):

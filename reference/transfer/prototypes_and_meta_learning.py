@@ -169,7 +169,7 @@ def maml_gradient(
 
 
 # %% [markdown]
-# ## Visible checks
+# ## Try it
 
 # %% tags=["visible-checks", "active-ipynb"]
 # support = tf.constant([[1.0, 0.0], [3.0, 2.0], [0.0, 4.0]])

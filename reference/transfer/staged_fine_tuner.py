@@ -1,10 +1,11 @@
 # %% [markdown]
 # # Fine-tuning in stages
 #
-# In `transfer/linear_probe_first` you saw what the gradients of a random head do to pretrained features. Training
-# everything at one rate, as published code often does, pays for that with accuracy on other data. The remedy is cheap:
-# train the head alone, then the top blocks with it, then everything, with a smaller rate for what was pretrained. Here
-# you write the model, the switch between the stages, and the groups for the optimiser.
+# A new head with random weights sends large gradients into features that took weeks to learn
+# (`transfer/linear_probe_first` measures them). Training everything at one rate, as published code often does, pays for
+# that with accuracy on other data. The remedy is cheap: train the head alone, then the top blocks with it, then
+# everything, with a smaller rate for what was pretrained. Here you write the model, the switch between the stages, and
+# the groups for the optimiser.
 #
 # ## Your task (about 50 minutes)
 #
