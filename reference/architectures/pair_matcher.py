@@ -2,8 +2,8 @@
 # # Does this caption belong to this image?
 #
 # Data cleaning, product search and visual entailment all come down to one question about a pair: do text and image fit?
-# CLIP, two towers that were trained to give an image and its caption similar vectors, has seen millions of pairs, so it
-# is the natural model to fine-tune, but there is no ready-made class for this in the transformers library.
+# CLIP consists of two towers that were trained to give an image and its caption similar vectors. It has seen millions
+# of pairs, so it is the natural model to fine-tune, but the transformers library has no ready-made class for this.
 # `CLIPForImageClassification` never sees the text, and a `CLIPModel` takes your `labels` without complaint and returns
 # a loss of `None`. You will put a head on top of both towers yourself, and meet a trap: with the wrong features a
 # linear head cannot express "these two belong together" at all.

@@ -169,8 +169,8 @@ def multi_head_self_attention(
 #
 # Check the arguments. Project three times over the full width. Split each result into heads, so that the last two axes
 # are (tokens, head width). Then it is ordinary attention: scores by a matrix product, hide the padded keys with an axis
-# each for heads and queries, softmax over the last axis with the maximum taken off, and think of the rows in which
-# nothing was left. Average the values, join the heads, project once more.
+# each for heads and queries, softmax over the last axis with the maximum subtracted first, and think of the rows in
+# which nothing was left. Average the values, join the heads, project once more.
 #
 # </details>
 # <details><summary>Hint 4: one line of code</summary>

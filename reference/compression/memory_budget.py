@@ -239,11 +239,11 @@ def training_flops(n_params: int, n_tokens: int, frozen_base: bool) -> int:
 # ## What comes on top
 #
 # Activations grow with batch size and sequence length, and in a vision-language model a single image may bring hundreds
-# of tokens. Against them help smaller micro-batches with gradient accumulation, checkpointing, which computes
-# activations a second time instead of storing them (Chen et al. 2016), and attention kernels that never store the whole
-# matrix of scores (Dao et al. 2022). None of the three changes a number of this notebook. In the other direction, ZeRO
-# does not shrink the activations of a given micro-batch, and adapters shrink them a little only: gradients still have
-# to travel back through the frozen layers.
+# of tokens. Three things help against them: smaller micro-batches with gradient accumulation; checkpointing, which
+# computes activations a second time instead of storing them (Chen et al. 2016); and attention kernels that never store
+# the whole matrix of scores (Dao et al. 2022). None of the three changes a number of this notebook. In the other
+# direction, ZeRO does not shrink the activations of a given micro-batch, and adapters shrink them a little only:
+# gradients still have to travel back through the frozen layers.
 #
 # ## Hints
 #

@@ -242,9 +242,9 @@ def sparsity_report(model: keras.Model) -> dict[str, float]:
 # - The masks have to be applied after every step: a removed weight still gets gradients, and the moving averages of
 #   Adam push it even without them. Usual is to train, prune, and fine-tune with masks, at a sparsity that rises step by
 #   step (Zhu and Gupta, 2018). Frankle and Carbin (2019) train what is left from its first values again.
-# - Magnitude is the plainest criterion. Others estimate what the loss says to a removal (LeCun, Denker and Solla, 1990;
-#   Hassibi and Stork, 1993), weigh weights by the size of their inputs (Sun et al., 2024), or repair the layer after it
-#   (Frantar and Alistarh, 2023).
+# - Magnitude is the plainest criterion. Others estimate how much the loss rises when a weight is removed (LeCun, Denker
+#   and Solla, 1990; Hassibi and Stork, 1993), weigh weights by the size of their inputs (Sun et al., 2024), or repair
+#   the layer after it (Frantar and Alistarh, 2023).
 # - Before shipping, compare accuracy by class and by modality, and the latency on the machine that will do the work.
 #
 # ## References

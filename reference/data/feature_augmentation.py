@@ -189,8 +189,8 @@ def mixup_pairs(
 # <details><summary>Hint 2: the concept</summary>
 #
 # `training` tells a layer whether it is being trained; whatever is random asks for it. A seed generator of the library
-# is a small counter that belongs to the layer: each draw moves it on, inside a compiled function as well, which a
-# random array that NumPy made while the function was traced does not.
+# is a small counter that belongs to the layer: each draw moves it on, inside a compiled function as well. A random
+# array that NumPy made while the function was traced stays the same in every call.
 # </details>
 #
 # <details><summary>Hint 3: the structure in words</summary>

@@ -4,8 +4,8 @@
 # Between the files on disk and the first training step stands a small class that many people copy and few read. The
 # version that is often published takes the label from the position in the list (`index // 2`), so the model learns
 # nothing from it; it gives its captions to the parameter for images, leaves a batch axis of 1 on every item, and never
-# normalises a pixel. None of this is about the model. Here you write the three parts once and well: the item, the
-# batch, and the list of matching and mismatching pairs.
+# normalises a pixel. None of these mistakes is in the model. Here you write the three parts once and well: the item,
+# the batch, and the list of matching and mismatching pairs.
 #
 # ## Your task (45 minutes)
 #

@@ -223,9 +223,10 @@ def sentence_embeddings(
 # Tokenizer and model come from the same revision; name it (`revision=...`) when you load from the hub, whose full name
 # for the best-known BERT is `google-bert/bert-base-uncased`. "Uncased" takes accents away with the capitals. Prefer
 # `safetensors`, and run no `trust_remote_code` that you have not read. Models made for sentences say how they pool, and
-# normalise or not; do as they did. The raw mean or first token of a BERT that was not trained for it are weak vectors
-# (Reimers and Gurevych, 2019), and `pooler_output` is yet another thing: the first token after a layer that was trained
-# to predict the next sentence. For images and text, load an `AutoProcessor` and a multimodal class in the same way.
+# normalise or not; do as they did. The raw mean and the raw first token of a BERT that was not trained for this are
+# weak vectors (Reimers and Gurevych, 2019), and `pooler_output` is yet another thing: the first token after a layer
+# that was trained to predict the next sentence. For images and text, load an `AutoProcessor` and a multimodal class in
+# the same way.
 #
 # ## References
 #

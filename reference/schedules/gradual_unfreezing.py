@@ -256,9 +256,9 @@ def slanted_triangular(t: int, total: int, lr_max: float, cut_frac: float = 0.1,
 #
 # <details><summary>Hint 1: an invariant</summary>
 #
-# Whatever the arguments: the rates of neighbouring groups have one quotient; a group that was trained in one epoch is
-# trained in all later ones; and no rate of the triangle is above `lr_max` or below `lr_max / ratio`. Which of your
-# formulas could break one of these, and at which end?
+# Whatever the arguments: the rates of any two neighbouring groups have the same quotient; a group that was trained in
+# one epoch is trained in all later ones; and no rate of the triangle is above `lr_max` or below `lr_max / ratio`. Which
+# of your formulas could break one of these, and at which end?
 #
 # </details>
 #

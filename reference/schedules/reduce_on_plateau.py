@@ -32,8 +32,8 @@
 #    `min_lr`. If that would lower the rate by 1e-8 or less, the rate stays as it is. Then the count goes back to 0, and
 #    the next `cooldown` calls are a cooldown.
 #
-# So with `patience=2` the third bad call in a row reduces the rate, and already the answer of that call is the lower
-# rate. (Early stopping usually stops at the call that *uses up* its patience, one call earlier.)
+# So with `patience=2` the third bad call in a row reduces the rate, and that call itself answers with the lower rate.
+# (Early stopping usually stops at the call that *uses up* its patience, one call earlier.)
 #
 # The constructor raises `ValueError` unless `lr` is positive and finite, `min_lr` is between 0 and `lr` (both
 # included), `factor` lies strictly between 0 and 1, `patience` and `cooldown` are at least 0, `threshold` is finite and

@@ -260,9 +260,9 @@ def pick_alpha(
 
 # %% [markdown]
 # The next cell looks at claims `same_as_logits` and `linear_agrees`. The second model of each pair is the first one
-# with every weight moved a little, in place of a fine-tuning. At three places of the line it compares the outputs of
-# the interpolated network with the interpolated outputs and prints the largest difference: nothing but rounding for one
-# linear layer; something for two layers, with a ReLU between them and without. In two layers weights are multiplied
+# with every weight moved a little, instead of a real fine-tuning. At three points on the line it compares the outputs
+# of the interpolated network with the interpolated outputs and prints the largest difference: nothing but rounding for
+# one linear layer; something for two layers, with a ReLU between them and without. In two layers weights are multiplied
 # with weights, and the product of two interpolated matrices is not the interpolated product.
 
 # %% tags=["active-ipynb"]

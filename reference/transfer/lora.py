@@ -169,8 +169,8 @@ claims.update(
 # as they are. What lies inside a `LoRALinear` is left alone: a later call with the target `base` wraps nothing again.
 #
 # - Afterwards `lora_A` and `lora_B` of all LoRA layers in the model require a gradient, including those of an earlier
-#   call, and no other parameter of the model does: heads and norms included, and whatever it is called, since a module
-#   of somebody else's may own a `lora_A` or a `lora_gate`.
+#   call, and no other parameter of the model does, not even in heads and norms, and whatever its name: a module of
+#   somebody else's may own a `lora_A` or a `lora_gate`.
 # - It returns the sorted list of the qualified names of what was replaced. If one `nn.Linear` is found under several
 #   matching names, one `LoRALinear` takes its place under all of them, and the list has all these names.
 # - `targets` is any collection of str: list, tuple, set. A plain string: `TypeError`. A target that matches nothing is
