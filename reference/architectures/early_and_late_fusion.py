@@ -68,8 +68,8 @@ from torch import Tensor, nn
 # ## Eight claims
 #
 # Set each claim to `True` or `False`. Some of them are published as good advice. A *dual encoder* has an encoder for
-# each modality and compares the two vectors that come out; a *projector* turns image features into tokens of a language
-# model. All of them must be right for the 3 points, so guessing earns nothing.
+# each modality and compares the two vectors that come out; a *projector* maps image features to the width of a language
+# model's embeddings. All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|

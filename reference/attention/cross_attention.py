@@ -28,8 +28,7 @@
 # | `weights` | `(batch, n_heads, queries, keys)` | each head keeps its own |
 #
 # - Head number h works with the columns h·w to (h+1)·w − 1 of the projected tokens, where w = `d_model` / `n_heads`.
-#   The heads' results are put side by side again in the same order before `out_proj`, as in *Multi-head
-#   self-attention*.
+#   The heads' results are put side by side again in the same order before `out_proj`, as in `attention/multi_head`.
 # - In every head, the dot products are divided by √w and go through a softmax over the keys.
 # - A masked image token has weight exactly 0 everywhere, the other weights sum to 1, and its content has no influence
 #   (finite content; you need not handle NaN there).

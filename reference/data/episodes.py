@@ -83,9 +83,8 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`; some of them are often published wrongly. *Base* classes are those that a model
-# was trained on, *novel* classes those it meets in the test only. All of them must be right for the 3 points, so
-# guessing earns nothing.
+# Set each claim to `True` or `False`; some of them are often published wrongly. *Base* classes are those for training,
+# *novel* classes those of the test. All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|

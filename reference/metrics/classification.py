@@ -108,7 +108,7 @@ from numpy.typing import ArrayLike
 #
 # Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it. A claim is true if
 # it holds for all data that it speaks of. Macro and micro averages are defined in part 3; ROC-AUC is the area under the
-# ROC curve, the subject of the next lesson. All of them must be right for the 3 points, so guessing earns nothing.
+# ROC curve (`metrics/ranking_curves`). All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
