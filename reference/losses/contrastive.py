@@ -72,8 +72,8 @@ from torch import Tensor
 # |---|---|
 # | `distance_is_enough` | Squared distance between paired embeddings is a safe alignment loss on its own. |
 # | `named_by_modality` | "Fusion cross-entropy" is an established loss that differs from cross-entropy. |
-# | `timestamps_align` | Aligning timestamps is the way to make any data set of images and captions consistent. |
-# | `fusion_repairs` | If a caption describes another picture, fusing the two by attention repairs the pair. |
+# | `scale_one_suffices` | At a fixed scale of 1, good embeddings bring the plain CLIP loss of 64 pairs close to 0. |
+# | `sigmoid_pairs_alone` | In SigLIP's loss, what one pair adds to the sum does not depend on the others. |
 # | `loss_without_batch` | A plain CLIP loss of 4 is equally good news at a batch size of 64 and of 32768. |
 # | `scale_sharpens` | The larger the scale, the more of the push in the CLIP loss goes to the hardest negatives. |
 # | `bias_starts_negative` | SigLIP's bias starts far below 0, since most of the N·N pairs are not true ones. |
@@ -84,8 +84,8 @@ claims = dict.fromkeys(
     [
         "distance_is_enough",
         "named_by_modality",
-        "timestamps_align",
-        "fusion_repairs",
+        "scale_one_suffices",
+        "sigmoid_pairs_alone",
         "loss_without_batch",
         "scale_sharpens",
         "bias_starts_negative",
@@ -98,10 +98,10 @@ claims.update(
     distance_is_enough=False,
     # Cross-entropy on fused features is cross-entropy: the name says where the logits come from, not what is computed.
     named_by_modality=False,
-    # Pictures with captions have no common time axis; their mismatch is one of meaning: filter or recaption.
-    timestamps_align=False,
-    # Attention weighs what is there. Nothing in the input says what the right caption would have been.
-    fusion_repairs=False,
+    # Cosines lie between -1 and 1, so a true pair leads by 2 at most: the loss stays above ln(1 + 63 e⁻²) = 2.25.
+    scale_one_suffices=False,
+    # Each pair is a yes/no question with a sigmoid of its own; in CLIP's softmax the candidates compete.
+    sigmoid_pairs_alone=True,
     # A model that knows nothing has ln N: 4.16 for 64 pairs, so 4 is hardly better, but 10.4 for 32768.
     loss_without_batch=False,
     # The gradient on a negative is proportional to its softmax weight, and a large scale puts that on the closest ones.

@@ -94,7 +94,7 @@ from torch import Tensor, nn
 # | `more_negatives` | Four accumulated micro-batches of 64 pairs give CLIP's loss 255 negatives for each text. |
 # | `batch_norm_differs` | In training mode, batch normalisation uses the statistics of each micro-batch by itself. |
 # | `clip_each` | Clipping the gradient of each micro-batch and adding up is the same as clipping their sum. |
-# | `autocast_halves_adam` | Running the forward pass under `torch.autocast` halves the memory of Adam's averages. |
+# | `four_small_steps` | Four SGD steps, one a micro-batch, at a quarter of the rate equal the accumulated step. |
 # | `scaling_for_fp16` | Scaling the loss saves small gradients from becoming 0 in float16; bfloat16 seldom needs it. |
 
 # %% tags=["claims"]
@@ -106,7 +106,7 @@ claims = dict.fromkeys(
         "more_negatives",
         "batch_norm_differs",
         "clip_each",
-        "autocast_halves_adam",
+        "four_small_steps",
         "scaling_for_fp16",
     ]
 )  # None = no answer yet; set each to True or False
@@ -125,8 +125,8 @@ claims.update(
     # Clipped to 1 each, two gradients of length 3 in the same direction add up to 2, twice the limit; and a short one
     # weighs more against a clipped long one than it should.
     clip_each=False,
-    # Autocast chooses the dtype of operations. Parameters, gradients and Adam's two averages stay in float32.
-    autocast_halves_adam=False,
+    # Each of them takes its gradient at weights that the steps before have moved; accumulation takes all at one point.
+    four_small_steps=False,
     # 1e-8 is 0 in float16. Multiplying the loss first, and dividing the gradients later, keeps it (Micikevicius et al.,
     # 2018); bfloat16 has as many bits for the exponent as float32 and reaches as far down, with fewer digits.
     scaling_for_fp16=True,

@@ -86,15 +86,14 @@ from torch import Tensor, nn
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`. Some of the wrong ones are often published as advice. Three claims come back from
-# `optimisation/gradient_accumulation`, as they do in interviews. fp16 and fp32 are float16 and float32; LoRA trains
-# small added matrices beside frozen weights (`transfer/lora`). All of them must be right for the 3 points, so guessing
-# earns nothing.
+# Set each claim to `True` or `False`. Some of the wrong ones are often published as advice. fp16 and fp32 are float16
+# and float32; LoRA trains small added matrices beside frozen weights (`transfer/lora`). All of them must be right for
+# the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
-# | `accumulation_shrinks_adam` | Gradient accumulation makes the memory for Adam's state smaller. |
-# | `accumulation_adds_negatives` | Accumulating CLIP's loss over 4 micro-batches of 64 gives each text 255 negatives. |
+# | `small_steps_add_up` | Adding 0.001 to a bfloat16 weight of 1, a thousand times one by one, leads to about 2. |
+# | `scaling_saves_activations` | Loss scaling also saves activations that are too small for float16 from becoming 0. |
 # | `autocast_shrinks_adam` | `torch.autocast` with float32 parameters halves the memory for Adam's state. |
 # | `bfloat16_range` | 1e-8 and 70000 can both be converted to bfloat16 without becoming 0 or infinite. |
 # | `overflow_is_clamped` | After an overflow, dynamic loss scaling steps with the largest finite gradient instead. |
@@ -105,8 +104,8 @@ from torch import Tensor, nn
 # %% tags=["claims"]
 claims = dict.fromkeys(
     [
-        "accumulation_shrinks_adam",
-        "accumulation_adds_negatives",
+        "small_steps_add_up",
+        "scaling_saves_activations",
         "autocast_shrinks_adam",
         "bfloat16_range",
         "overflow_is_clamped",
@@ -117,10 +116,10 @@ claims = dict.fromkeys(
 )  # None = no answer yet; set each to True or False
 ### BEGIN SOLUTION
 claims.update(
-    # It makes each pass smaller, so activations shrink; the state has two numbers for each parameter as before.
-    accumulation_shrinks_adam=False,
-    # Each micro-batch has its own softmax over its 64 images: 63 negatives. Summing four losses does not join them.
-    accumulation_adds_negatives=False,
+    # Above 1 the numbers of bfloat16 are 1/128 apart, so each sum is rounded back to 1: hence the float32 copy.
+    small_steps_add_up=False,
+    # They are computed before the loss, and their size does not depend on its factor; only the backward pass does.
+    scaling_saves_activations=False,
     # Autocast runs operations in half precision; parameters, and the averages shaped after them, stay in float32.
     autocast_shrinks_adam=False,
     # It has the 8 exponent bits of float32. In float16 the first becomes 0 and the second infinite.

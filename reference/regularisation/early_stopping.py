@@ -64,7 +64,7 @@ from torch import nn
 # |---|---|
 # | `sparsity_is_penalised` | L1 and L2 regularisation work by penalising the sparsity of the parameters. |
 # | `l1_zeroes_l2_shrinks` | At the minimum, an L1 penalty can put weights at exactly 0; an L2 penalty rarely does. |
-# | `flips_are_safe` | Mirroring the image of a pair at random is always safe: its caption is left as it is. |
+# | `patience_is_in_steps` | A patience of 3 waits equally many steps whether you evaluate every 100 or every 1000. |
 # | `one_rise_is_enough` | A single rise of the validation loss shows that the model has begun to overfit. |
 # | `dropout_rescales` | Inverted dropout of rate p divides kept units by 1 - p in training; at inference it is off. |
 # | `adamw_is_adam_with_l2` | AdamW's weight decay makes the updates of Adam on a loss with an L2 penalty added. |
@@ -76,7 +76,7 @@ claims = dict.fromkeys(
     [
         "sparsity_is_penalised",
         "l1_zeroes_l2_shrinks",
-        "flips_are_safe",
+        "patience_is_in_steps",
         "one_rise_is_enough",
         "dropout_rescales",
         "adamw_is_adam_with_l2",
@@ -91,8 +91,8 @@ claims.update(
     # The pull of L1 keeps its strength up to zero and can hold a weight there; the pull of L2 fades with the weight, so
     # it shrinks weights and leaves them apart from zero unless the data pull nowhere.
     l1_zeroes_l2_shrinks=True,
-    # A caption that says "on the left", or text inside the picture, becomes false when the image alone is mirrored.
-    flips_are_safe=False,
+    # Patience counts evaluations: three of them are 300 training steps in the one case and 3000 in the other.
+    patience_is_in_steps=False,
     # A validation metric is measured on a finite sample of a noisy run; that is what patience is for (Prechelt, 1998).
     one_rise_is_enough=False,
     # The division keeps the expected activation the same in both modes, so inference needs no change.

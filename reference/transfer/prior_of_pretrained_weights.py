@@ -70,41 +70,41 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## Eight claims
 #
-# Set each claim to `True` or `False`; some of them are often published wrongly, and some you know from
-# `schedules/gradual_unfreezing` and `foundations/fine_tuning_objective`: here a linear model gives the reasons. All of
-# them must be right for the 3 points, so guessing earns nothing. In the two claims about a fit, gradient descent with a
-# small step minimises the sum of squared errors of a linear model, to the end and without a penalty.
+# Set each claim to `True` or `False`; some of them are often published wrongly. All of them must be right for the 3
+# points, so guessing earns nothing. Where a claim speaks of gradient descent, it minimises the sum of squared errors of
+# a linear model with small steps and without a penalty, to the end unless the claim says otherwise; you know it from
+# `foundations/fine_tuning_objective`.
 #
 # | id | claim |
 # |---|---|
 # | `never_worse` | On test data, transfer does at least as well as training from scratch, whatever the source. |
-# | `cheaper_to_run` | A fine-tuned network needs less compute a prediction than the same one trained from scratch. |
+# | `lam_from_training_error` | The error on the samples that were fitted shows which λ of an L2-SP penalty is best. |
 # | `gaussian_prior` | Up to constants, an L2-SP penalty is -log of a Gaussian density with its mean at the source. |
 # | `decay_keeps_source` | Plain weight decay in fine-tuning pulls the weights towards their pretrained values. |
 # | `start_matters_wide` | With more weights than samples, the fit that gradient descent ends at depends on its start. |
 # | `start_matters_tall` | With full column rank, the fit that gradient descent ends at depends on its start. |
-# | `early_layers_general` | Early layers of image networks transfer to more tasks than late ones do. |
-# | `probe_can_win` | On shifted test data, a linear probe can beat full fine-tuning of the same network. |
+# | `copies_weaken_the_prior` | With L2-SP on a sum of squared errors, ten copies of all samples act like λ / 10. |
+# | `stopped_early_is_nearer` | Stopped early, gradient descent is no farther from its start than at its end. |
 
 # %% tags=["claims"]
 claims = dict.fromkeys(
     [
         "never_worse",
-        "cheaper_to_run",
+        "lam_from_training_error",
         "gaussian_prior",
         "decay_keeps_source",
         "start_matters_wide",
         "start_matters_tall",
-        "early_layers_general",
-        "probe_can_win",
+        "copies_weaken_the_prior",
+        "stopped_early_is_nearer",
     ]
 )  # None = no answer yet; set each to True or False
 ### BEGIN SOLUTION
 claims.update(
     # A source that disagrees with the target makes it worse; `transfer_gain` below is negative then.
     never_worse=False,
-    # The layers are the same; only their values differ. What is saved is data and training time.
-    cheaper_to_run=False,
+    # It is never higher for a smaller λ, so it always votes for no prior at all. Choose λ on validation data.
+    lam_from_training_error=False,
     # -log of a Gaussian with mean w_source and equal variances is the squared distance times a factor, plus a constant.
     gaussian_prior=True,
     # It pulls towards zero, away from the pretrained values; L2-SP pulls towards them (Li et al. 2018).
@@ -113,10 +113,10 @@ claims.update(
     start_matters_wide=True,
     # There is one minimiser, and a small enough step leads to it from everywhere.
     start_matters_tall=False,
-    # Measured by Yosinski et al. (2014) on ImageNet.
-    early_layers_general=True,
-    # Full fine-tuning can distort features that the shifted data would need (Kumar et al. 2022).
-    probe_can_win=True,
+    # The sum becomes ten times as large; dividing everything by 10 leaves λ / 10. More data, less prior.
+    copies_weaken_the_prior=True,
+    # Along each eigenvector of XᵀX the distance from the start only grows: stopping early is a prior as well.
+    stopped_early_is_nearer=True,
 )
 ### END SOLUTION
 

@@ -81,7 +81,7 @@ from torch import nn
 # |---|---|
 # | `optimiser_chooses` | Choosing Adam instead of SGD decides which parameters of the model are fine-tuned. |
 # | `pruning_compresses` | Magnitude pruning makes a model smaller; by itself it does not teach it a new task. |
-# | `flips_leave_labels_alone` | An image may be mirrored without a look at its caption, its boxes or its text. |
+# | `memory_follows_the_share` | Training 1 % of the parameters needs about 1 % of the memory of training all of them. |
 # | `state_follows_the_trained` | AdamW, given only the trained parameters, keeps two moments for these and no others. |
 # | `frozen_is_not_computed` | Freezing 99 % of a model saves about 99 % of the computation of a forward pass. |
 # | `backward_stops_early` | If only the last two blocks and the head train, no gradient is needed below those blocks. |
@@ -93,7 +93,7 @@ claims = dict.fromkeys(
     [
         "optimiser_chooses",
         "pruning_compresses",
-        "flips_leave_labels_alone",
+        "memory_follows_the_share",
         "state_follows_the_trained",
         "frozen_is_not_computed",
         "backward_stops_early",
@@ -107,8 +107,8 @@ claims.update(
     optimiser_chooses=False,
     # It removes the smallest weights; whatever is learnt is learnt by the training before or after.
     pruning_compresses=True,
-    # "The dog on the left", a box and a street sign all become wrong when the image alone is mirrored.
-    flips_leave_labels_alone=False,
+    # Gradients and optimiser state shrink like that. All weights stay, and activations on the way back to what trains.
+    memory_follows_the_share=False,
     # Its state is made for parameters that it updates, so it shrinks with them: 8 bytes for each one in 32 bits.
     state_follows_the_trained=True,
     # Frozen layers compute what they always did. Gradients and optimiser state are saved.

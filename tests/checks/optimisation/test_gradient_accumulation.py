@@ -19,7 +19,7 @@ CLAIMS = {
     "more_negatives": False,
     "batch_norm_differs": True,
     "clip_each": False,
-    "autocast_halves_adam": False,
+    "four_small_steps": False,
     "scaling_for_fp16": True,
 }
 

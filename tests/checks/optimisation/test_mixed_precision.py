@@ -19,8 +19,8 @@ from grader.checking import (
 NAN, INF = math.nan, math.inf
 
 CLAIMS = {
-    "accumulation_shrinks_adam": False,
-    "accumulation_adds_negatives": False,
+    "small_steps_add_up": False,
+    "scaling_saves_activations": False,
     "autocast_shrinks_adam": False,
     "bfloat16_range": True,
     "overflow_is_clamped": False,

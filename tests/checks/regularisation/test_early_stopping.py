@@ -16,7 +16,7 @@ NAN, INF = math.nan, math.inf
 CLAIMS = {
     "sparsity_is_penalised": False,
     "l1_zeroes_l2_shrinks": True,
-    "flips_are_safe": False,
+    "patience_is_in_steps": False,
     "one_rise_is_enough": False,
     "dropout_rescales": True,
     "adamw_is_adam_with_l2": False,

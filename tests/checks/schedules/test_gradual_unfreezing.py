@@ -9,14 +9,14 @@ import numpy as np
 from grader.checking import assert_claims, assert_close, assert_equal, catches, points, raises, visible
 
 CLAIMS = {
-    "transfer_cannot_hurt": False,
+    "rate_zero_saves_memory": False,
     "answers_faster": False,
     "first_layers_general": True,
     "probe_first_can_win": True,
     "freezing_stops_statistics": False,
     "optimizer_must_hold_it": True,
     "interpolation_keeps_more": True,
-    "l2sp_pulls_to_zero": False,
+    "factor_compounds": True,
 }
 NAN, INF = math.nan, math.inf
 

@@ -20,13 +20,13 @@ from grader.checking import (
 
 CLAIMS = {
     "never_worse": False,
-    "cheaper_to_run": False,
+    "lam_from_training_error": False,
     "gaussian_prior": True,
     "decay_keeps_source": False,
     "start_matters_wide": True,
     "start_matters_tall": False,
-    "early_layers_general": True,
-    "probe_can_win": True,
+    "copies_weaken_the_prior": True,
+    "stopped_early_is_nearer": True,
 }
 CLOSE = {"rtol": 1e-8, "atol": 1e-9}
 

@@ -10,7 +10,7 @@ from grader.checking import assert_claims, assert_close, assert_equal, catches, 
 CLAIMS = {
     "optimiser_chooses": False,
     "pruning_compresses": True,
-    "flips_leave_labels_alone": False,
+    "memory_follows_the_share": False,
     "state_follows_the_trained": True,
     "frozen_is_not_computed": False,
     "backward_stops_early": True,

@@ -139,6 +139,8 @@ def test_the_claims_that_can_be_computed():
         assert ignorant[n] == pytest.approx(math.log(n))
     assert (ignorant[64] == pytest.approx(ignorant[256])) == lesson.claims["loss_without_batch"]
     assert (F.mse_loss(same, same) > 0) == lesson.claims["distance_is_enough"]
+    simplex = torch.eye(64).double() - 1 / 64  # every partner at cosine 1, all others as far apart as 64 can be
+    assert (clip_loss(simplex, simplex, scalar(0.0)) < 2.25) == lesson.claims["scale_one_suffices"]
 
     shares = []  # of the hardest negative in the push on all negatives
     for scale in (2.0, 20.0):

@@ -100,6 +100,11 @@ def test_the_claims_that_can_be_computed():
     assert (bool((kept > 0).all()) and bool(kept.isfinite().all())) == lesson.claims["bfloat16_range"]
     assert numbers.half().tolist() == [0.0, math.inf]
 
+    weight = torch.ones((), dtype=torch.bfloat16)
+    for _ in range(1000):
+        weight = weight + torch.tensor(0.001, dtype=torch.bfloat16)
+    assert (weight.item() > 1.5) == lesson.claims["small_steps_add_up"]
+
     model = nn.Linear(4, 3)
     optimizer = torch.optim.Adam(model.parameters())
     with torch.autocast("cpu", dtype=torch.bfloat16):

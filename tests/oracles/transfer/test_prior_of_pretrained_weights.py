@@ -27,6 +27,21 @@ def test_agrees_with_scikit_learn(samples, features, lam):
     np.testing.assert_allclose(l2sp_ridge(X, y, w_source, lam), w_source + ridge.coef_, rtol=1e-8, atol=1e-10)
 
 
+def test_the_claims_that_can_be_computed():
+    X, y, w_source = some_data(20, 4)
+    ten_copies = l2sp_ridge(np.tile(X, (10, 1)), np.tile(y, 10), w_source, 3.0)
+    assert np.allclose(ten_copies, l2sp_ridge(X, y, w_source, 0.3)) == lesson.claims["copies_weaken_the_prior"]
+
+    errors = [np.sum((X @ l2sp_ridge(X, y, w_source, lam) - y) ** 2) for lam in (0.0, 0.1, 1.0, 10.0)]
+    assert (errors != sorted(errors)) == lesson.claims["lam_from_training_error"]
+
+    weights, distances = w_source.copy(), [0.0]
+    for _ in range(200):
+        weights -= 0.01 * X.T @ (X @ weights - y)
+        distances.append(np.linalg.norm(weights - w_source))
+    assert (max(distances) <= distances[-1] + 1e-12) == lesson.claims["stopped_early_is_nearer"]
+
+
 def test_agrees_with_a_numerical_minimiser():
     X, y, w_source = some_data(6, 4)
 

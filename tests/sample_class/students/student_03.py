@@ -96,7 +96,7 @@ def early_stopping(student: str) -> Notebook:
         claims = dict(
             sparsity_is_penalised=False,
             l1_zeroes_l2_shrinks=True,
-            flips_are_safe=False,
+            patience_is_in_steps=False,
             one_rise_is_enough=False,
             dropout_rescales=True,
             adamw_is_adam_with_l2=False,

@@ -9,7 +9,7 @@ def hand_in(student: str) -> list[Notebook]:
     notebook.claim(
         sparsity_is_penalised=True,
         l1_zeroes_l2_shrinks=True,
-        flips_are_safe=True,
+        patience_is_in_steps=True,
         one_rise_is_enough=True,
         dropout_rescales=False,
         adamw_is_adam_with_l2=True,

@@ -36,16 +36,16 @@ def clip_loss(text_emb, image_emb, logit_scale, direction="both", pair_ids=None)
     ),
     WrongAnswer(
         id="published-claims",
-        title="timestamps and feature fusion taken for the remedy of pairs that do not match",
+        title="losses taken by their names, or for more than they can do",
         explanation=(
-            "Among the claims are two that are often published: that aligning timestamps, and fusing the features, "
-            "makes images and texts consistent. Think of a photo on a web page with the caption of another photo: "
-            "which of the two helps?"
+            "Among the claims are two that are often published: that the losses of a multimodal model differ from "
+            "ordinary ones by their name, and that a distance between partners is enough. Write down what is computed "
+            "in each case, and for two encoders that return one constant vector."
         ),
         caught_by="test_claims",
         swap=(
-            ("timestamps_align=False", "timestamps_align=True"),
-            ("fusion_repairs=False", "fusion_repairs=True"),
+            ("named_by_modality=False", "named_by_modality=True"),
+            ("distance_is_enough=False", "distance_is_enough=True"),
         ),
     ),
     WrongAnswer(

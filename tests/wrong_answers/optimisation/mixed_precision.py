@@ -20,15 +20,15 @@ wrong_answers = [
         id="claims-as-published",
         title="the claims as the published answers have them",
         explanation=(
-            "Some claims follow advice that is in print without its conditions: accumulation and mixed precision are "
-            "said to help against every shortage of memory. Ask of each what exactly becomes smaller: weights, "
-            "gradients, optimiser state or activations."
+            "Some claims follow advice that is in print without its conditions: mixed precision is said to help "
+            "against every shortage of memory, and loss scaling against everything that is too small. Ask of the one "
+            "what exactly takes fewer bytes: weights, gradients, optimiser state or activations. Ask of the other "
+            "which numbers are computed after the loss."
         ),
         caught_by=CLAIMS,
         swap=(
-            ("accumulation_shrinks_adam=False", "accumulation_shrinks_adam=True"),
-            ("accumulation_adds_negatives=False", "accumulation_adds_negatives=True"),
             ("autocast_shrinks_adam=False", "autocast_shrinks_adam=True"),
+            ("scaling_saves_activations=False", "scaling_saves_activations=True"),
         ),
     ),
     WrongAnswer(
@@ -476,8 +476,8 @@ wrong_answers = [
         id="precisions-confused-in-the-claims",
         title="the claims about bfloat16 and about frozen weights the wrong way round",
         explanation=(
-            "Convert 1e-8 and 70000 to both half precisions and look. For the frozen weights, ask who reads a gradient "
-            "that belongs to a parameter that is never stepped."
+            "Convert 1e-8, 70000 and 1.001 to both half precisions and look. For the frozen weights, ask who reads a "
+            "gradient that belongs to a parameter that is never stepped."
         ),
         caught_by=CLAIMS,
         swap=(("bfloat16_range=True", "bfloat16_range=False"), ("frozen_base=True", "frozen_base=False")),

@@ -17,14 +17,11 @@ wrong_answers = [
         id="published-claims",
         title="transfer learning taken for a gain without a price",
         explanation=(
-            "Some of the claims follow texts that list benefits only. Think of a source task that disagrees with the "
-            "target, and of what the finished network computes for one answer."
+            "Some of the claims follow texts that list benefits only. Think of what the finished network computes for "
+            "one answer."
         ),
         caught_by="test_claims",
-        swap=(
-            ("transfer_cannot_hurt=False", "transfer_cannot_hurt=True"),
-            ("answers_faster=False", "answers_faster=True"),
-        ),
+        swap=(("answers_faster=False", "answers_faster=True"),),
     ),
     WrongAnswer(
         id="one-rate-for-all",

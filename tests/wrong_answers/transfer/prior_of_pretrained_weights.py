@@ -16,10 +16,10 @@ FROM_ZERO = "    from_zero = l2sp_ridge(X, y, np.zeros_like(from_source), lam)\n
 wrong_answers = [
     WrongAnswer(
         id="published-claims",
-        title="transfer believed to help in every case, or to make deployment cheaper",
+        title="transfer believed to help in every case",
         explanation=(
             "One of the claims is among the benefits that are usually listed. Compute `transfer_gain` for a source that "
-            "points the other way, and count the multiplications of a prediction before and after fine-tuning."
+            "points the other way."
         ),
         caught_by="test_claims",
         swap=(("never_worse=False", "never_worse=True"),),
