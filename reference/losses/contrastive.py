@@ -20,16 +20,16 @@ from torch import Tensor
 #
 # *(a) "Which losses does a multimodal model need, and what does each of them do?"*
 #
-# *(b) "Your images and texts do not always match each other. How do you deal with that?"*
+# *(b) "Some of the pairs that you train on do not match. What can a contrastive loss do about that, and what not?"*
 #
-# You know question (b) from `data/timestamp_alignment`; here it comes back with losses to answer it. Answer both in the
-# next cell as you would say it aloud, in about twelve sentences. The answer is worth 4 points and is read by a person,
-# one point for each of these:
+# What is done about such pairs in the data you have said in `data/timestamp_alignment`; question (b) asks for the loss.
+# Answer both in the next cell as you would say it aloud, in about twelve sentences. The answer is worth 4 points and is
+# read by a person, one point for each of these:
 #
 # - *families* (a): at least three families of losses, told apart by what they compare and by what each can do alone;
 # - *how they are used* (a): temperature, the part that the batch plays, and how several terms are weighted;
-# - *kinds of mismatch* (b): the ways in which an image and a text can fail to match;
-# - *remedies* (b): what you do about each kind, in the data and in training.
+# - *what goes wrong* (b): what a wrong pair does to the loss, and what a partner that was not meant to be one does;
+# - *remedies* (b): what you change in the targets, the weights or the batch, and what no loss can do.
 
 # %% [markdown] tags=["answer"]
 # **Model answer.** (a) I name a loss by what it compares. *Alignment* of two encoders is trained contrastively: the
@@ -43,13 +43,16 @@ from torch import Tensor
 # the softmax loss of a model that knows nothing is about ln N. Two copies of one caption in a batch are false
 # negatives, so they get shared targets.
 #
-# (b) First I ask what does not match: the *time* (video, audio, subtitles), the *place* (which region does the phrase
-# mean?), the *meaning* (a wrong or partial caption) or the *structure* (one side is missing, or many belong to many).
-# For time I bring both to one clock, correct offset and drift and take the nearest neighbour within a tolerance. Static
-# image-caption pairs have no timestamps; there I drop pairs of low similarity and duplicates (DataComp), or write new
-# captions and filter those (BLIP). Contrastive training aligns the encoders, with hard negatives, and with soft targets
-# where two captions fit. Missing modalities are masked and dropped at random in training. Fusion by attention comes
-# after all that; it mixes what it is given and cannot repair a wrong pair.
+# (b) A *wrong pair* is a wrong label: the loss pulls a caption towards an image that it does not describe, and the
+# better the model, the larger the loss of just this pair and its gradient. A *false negative* is the reverse: another
+# image of the batch fits the caption as well and is pushed away. A larger scale makes this worse, since more of the
+# push goes to the closest ones. Against wrong pairs I make the targets less sure: label smoothing, or soft targets from
+# a slowly moving copy of the model, as in ALBEF; or I give pairs of low similarity a smaller weight. Against false
+# negatives I let duplicates share their target. SigLIP makes each pair a question of its own, but a false negative is a
+# wrong answer there, too. Hard negatives sharpen the model for details such as word order, and the harder they are, the
+# more of them are false negatives. Where a modality is missing, its terms are masked. What no loss can do is to find
+# out what the right caption would have been. Filtering by similarity and deduplication (DataComp), new captions (BLIP)
+# and common clocks come first; fusion by attention comes after, and mixes what it is given.
 #
 # **Rubric, 4 points** (half a point where an item is only partly there):
 #
@@ -58,9 +61,10 @@ from torch import Tensor
 #   earns nothing.
 # - 1 point, how they are used: temperature learned in log space and capped; negatives come from the batch (start near
 #   ln N); false negatives; weighting of several terms.
-# - 1 point, kinds of mismatch: temporal, spatial, semantic, structural; timestamps help only where there are any.
-# - 1 point, remedies: common clock with tolerance; filtering by similarity, deduplication, recaptioning; contrastive
-#   training with hard negatives or soft targets; masks or modality dropout. Attention fusion does not repair pairs.
+# - 1 point, what goes wrong: a wrong pair is pulled together like a right one, with a large gradient; a false negative
+#   is pushed away although it fits.
+# - 1 point, remedies: two of smoothed or soft targets, shared targets for duplicates, smaller weights or a robust loss,
+#   masks; hard negatives with their price. The loss does not repair the data: filtering or new captions come first.
 
 # %% [markdown]
 # ## Eight claims

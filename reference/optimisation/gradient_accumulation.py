@@ -19,50 +19,49 @@ from torch import Tensor, nn
 # %% [markdown]
 # ## The question
 #
-# *"Describe how the parameters of a large model are updated during fine-tuning. What do you do when the batch you want
-# does not fit into memory?"*
+# *"The batch that you want does not fit into memory. What do you do, and what is then no longer as it would be with the
+# large batch?"*
 #
-# Answer in the next cell as you would say it aloud, in ten to fifteen sentences; the step itself you have described in
-# `optimisation/optimizers`, so be short about it. The answer is worth 4 points and is read by a person, one point for
-# each of these:
+# Answer in the next cell as you would say it aloud, in ten to fifteen sentences. How one update is made you have
+# described in `optimisation/optimizers`; begin where its batch does not fit. The answer is worth 4 points and is read
+# by a person, one point for each of these:
 #
-# - *the step*: what happens in one update, in which order, to which parameters, and by which rule;
-# - *the large batch*: when accumulation gives the same update as one large batch, and when it does not;
-# - *safety*: what protects the run from bad steps, and what decides that it ends;
+# - *the same step*: how the large batch is cut and put together again, so that the update is that of the large batch;
+# - *what differs*: what depends on the batch and not only on the mean of its losses, and what helps there;
+# - *once a step*: what must happen once for all micro-batches together, in which order, and when there is no step;
 # - *memory*: what takes the space, which part of it accumulation saves, and what helps with the rest.
 
 # %% [markdown] tags=["answer"]
-# **Model answer.** "I first decide which parameters train: only those with `requires_grad` get a gradient, and frozen
-# ones should not be left in the optimiser with an old one. Then I go through the data in mini-batches. For each: clear
-# the gradients, forward pass, loss, backward pass, clip, optimiser step, scheduler step. Gradients add up in PyTorch,
-# so without the first of these every step drags all earlier ones along. The rule is usually AdamW: running averages of
-# gradient and squared gradient with bias correction, and a weight decay kept apart from them, off for biases and norms.
-#
-# If the batch does not fit, I cut it into micro-batches, run forward and backward for each, let the gradients add up,
+# **Model answer.** "I cut the batch into micro-batches, run forward and backward for each, let the gradients add up,
 # and step once. The mean over the large batch is the sum of the micro-batch means, each weighted by its share of the
-# examples, or of the valid tokens when the loss is a mean over tokens. Dividing by the number of micro-batches is right
-# only if all are equally large. Some things stay different: batch normalisation sees micro-batches only, dropout draws
-# other masks, and an in-batch contrastive loss has only the negatives of its micro-batch; there I would cache the
-# embeddings' gradients, gather features across devices or use a sigmoid loss.
+# samples, or of the valid tokens when the loss is a mean over tokens. Dividing by the number of micro-batches is right
+# only if all are equally large. It costs time: the pieces run one after the other, and each may be too small to keep
+# the device busy.
 #
-# I clip by the global norm, over all parameters together and once, after the last micro-batch and after the loss scale
-# has been divided out. Under float16 the loss is scaled, because small gradients underflow; bfloat16 has the range
-# of float32 and usually needs no scaling. A step with non-finite gradients is skipped. I stop on a validation metric
-# and keep the best checkpoint, not when some training target is reached.
+# Some things stay different, because they depend on who shares a batch. Batch normalisation sees micro-batches only,
+# and dropout draws other masks. An in-batch contrastive loss has only the negatives of its micro-batch; there I would
+# cache the embeddings' gradients (GradCache, Gao et al. 2021), gather features across devices or use a sigmoid loss.
+# Stepping after each micro-batch with a smaller rate is not the same either, since the later gradients are taken at
+# other weights.
+#
+# What belongs to the update happens once. I clear the gradients before the first micro-batch, since PyTorch adds new
+# ones to the old. After the last one I divide out the loss scale, if float16 needed one, clip by the global norm over
+# all parameters together, and let optimiser and scheduler step: warm-up and decay count updates, not micro-batches. If
+# the gradients are not finite, the step is left out.
 #
 # Memory goes to weights, gradients, optimiser states and activations. Adam in mixed precision takes about 16 bytes a
-# parameter before any activation. Accumulation saves activations only, as checkpointing does by computing them again.
-# The rest is helped by sharding states, gradients and weights over devices, by tensor or pipeline parallelism, and by
-# adapters such as LoRA, which need no gradients and states for the frozen base."
+# parameter before any activation (Rajbhandari et al. 2020). Accumulation saves activations only, as checkpointing does
+# by computing them again (Chen et al. 2016). The rest is helped by sharding states, gradients and weights over devices,
+# by tensor or pipeline parallelism, and by adapters such as LoRA, which need no gradients and states for the frozen
+# base."
 #
 # **Rubric, 4 points** (half a point where an item is only partly there):
 #
-# - 1 point, the step: clear, forward, loss, backward, clip, optimiser, scheduler, on mini-batches; only parameters with
-#   `requires_grad`; AdamW or momentum rather than plain gradient descent, with the sign of the step or decoupled decay.
-# - 1 point, the large batch: weighted by examples or valid tokens, one step, one clearing; and one case where it is not
-#   the same (batch normalisation, dropout, in-batch negatives).
-# - 1 point, safety: clipping by the global norm once, after unscaling; non-finite steps skipped; float16 scales the
-#   loss, bfloat16 does not need to; validation decides when to stop and which weights to keep.
+# - 1 point, the same step: gradients add up over micro-batches, weighted by samples or valid tokens, one step at the
+#   end; dividing by their number is right for equal sizes only.
+# - 1 point, what differs: two of batch normalisation, dropout, in-batch negatives; for the last one a remedy.
+# - 1 point, once a step: one clearing; clipping by the global norm once, after the last micro-batch and after
+#   unscaling; the scheduler counts updates. That steps with non-finite gradients are skipped is welcome here.
 # - 1 point, memory: weights, gradients, optimiser states, activations; accumulation saves only the last of these; at
 #   least two remedies for the rest (checkpointing counts for activations), with what each is good for.
 #
@@ -73,8 +72,6 @@ from torch import Tensor, nn
 #   Limited Setup.*
 # - Yanping Huang, Youlong Cheng, Ankur Bapna, et al. (2019). *GPipe: Efficient Training of Giant Neural Networks using
 #   Pipeline Parallelism.*
-# - Diederik P. Kingma, Jimmy Ba (2015). *Adam: A Method for Stochastic Optimization.*
-# - Ilya Loshchilov, Frank Hutter (2019). *Decoupled Weight Decay Regularization.*
 # - Samyam Rajbhandari, Jeff Rasley, Olatunji Ruwase, Yuxiong He (2020). *ZeRO: Memory optimizations Toward Training
 #   Trillion Parameter Models.*
 # - Mohammad Shoeybi, Mostofa Patwary, Raul Puri, et al. (2019). *Megatron-LM: Training Multi-Billion Parameter Language

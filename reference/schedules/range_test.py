@@ -112,7 +112,7 @@ claims.update(
     equal_factors=True,
     # The average still contains the higher losses of the smaller rates, so it falls later than the curve itself.
     smoothing_lags=True,
-    # Forgetting is lost on other data than those trained on; a few hundred updates of training loss say nothing of it.
+    # Forgetting shows on other data than those trained on; a few hundred updates of training loss say nothing of it.
     no_forgetting_seen=True,
     # A batch sixteen times as large has less noise and makes fewer updates: search again, from a scaled guess.
     batch_size_is_free=False,

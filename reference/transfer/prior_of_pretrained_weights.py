@@ -16,43 +16,47 @@ from numpy.typing import ArrayLike
 # %% [markdown]
 # ## The question
 #
-# *"What is transfer learning, what does it achieve, and when does it hurt?"*
+# *"In what sense are pretrained weights a prior, and when does transfer learning hurt?"*
 #
-# Answer in the next cell as you would say it aloud, in about ten sentences. The answer is worth 4 points and is read by
-# a person, one point for each of these:
+# Answer in the next cell as you would say it aloud, in about ten sentences. What transfer learning is, and which ways
+# of doing it there are, you have said in `schedules/gradual_unfreezing`; begin where that ends. The answer is worth 4
+# points and is read by a person, one point for each of these:
 #
-# - *definition*: what is transferred from where to where, and which features transfer well;
-# - *spectrum*: at least four ways to use a pretrained model, ordered by how much of it changes;
-# - *prior*: in what sense pretrained weights are a prior, and how training can be kept close to them;
+# - *penalty*: which penalty makes the prior explicit, which density it stands for, and how weight decay differs;
+# - *start*: in what sense the start of the training is a prior too, without any penalty;
+# - *strength*: what decides how much the prior counts against the data, and how you would choose it;
 # - *limits*: when it hurts, and with what you would compare before you believe in the gain.
 
 # %% [markdown] tags=["answer"]
-# **Model answer.** "Transfer learning uses what was learned on a source task, with plenty of data, for a target task
-# with few. Source and target may differ in their inputs, in their labels, or in both. In deep networks early layers
-# learn general features, and the later a layer is, the more it belongs to its task.
+# **Model answer.** "A prior says where I expect the solution before I have seen the data. With pretrained weights I
+# expect it close to them. L2-SP says so openly: it penalises the squared distance to the pretrained weights (Li,
+# Grandvalet and Davoine 2018). That is a Gaussian prior with its mean at the source. Plain weight decay is one with its
+# mean at zero, so in fine-tuning it pulls away from what was learned. A new head has no source; it gets plain decay.
 #
-# There is a spectrum of ways, by how much changes: zero-shot use, a linear probe on frozen features, small added or
-# selected parts such as low-rank adapters, the upper layers, everything. The backbone usually gets a smaller rate than
-# the new head.
+# The start is a prior without a penalty. In a model with more weights than data many solutions fit, and the start
+# decides which one is reached: in a linear model the nearest one, since the steps are made of the samples. Stopping
+# early stays closer still. Freezing layers, or training low-rank adapters only (Hu et al. 2022), rules most directions
+# out altogether.
 #
-# I think of the pretrained weights as a prior. Starting from them and stopping early already stays close to them, since
-# in a model with more weights than data many solutions fit, and the start decides which one is reached. L2-SP says it
-# openly: it penalises the squared distance to the pretrained weights, where plain weight decay pulls towards zero. That
-# is a Gaussian prior with its mean at the source. With few data the prior decides, with many the data do.
+# How much the prior counts is decided by λ against the number of samples: with few data the prior decides, with many
+# the data do. I choose λ on validation data, because the training error is always lowest without a prior. Early layers
+# learn more general features than late ones (Yosinski et al. 2014), so I trust their prior more and give them the
+# smaller rates.
 #
-# A prior can be wrong. If source and target disagree, transfer makes results worse: negative transfer. Full fine-tuning
-# can also distort good features and lose accuracy on shifted data, where a probe would have kept it; training the head
-# first helps. And nothing of this makes the finished model cheaper to run. So I compare with training from scratch and
-# with a linear probe, on the target and on shifted data, before I speak of a gain."
+# A prior can be wrong. If source and target disagree, transfer makes results worse: negative transfer (Pan and Yang
+# 2010). Full fine-tuning can also distort good features and lose accuracy on shifted data, where a probe would have
+# kept it (Kumar et al. 2022); training the head first helps. And nothing of this makes the finished model cheaper to
+# run. So I compare with training from scratch and with a linear probe, on the target and on shifted data, before I
+# speak of a gain."
 #
 # **Rubric, 4 points** (half a point where an item is only partly there):
 #
-# - 1 point, definition: source and target task, or domain; few labels on the target; early features are more general
-#   than late ones.
-# - 1 point, spectrum: four of zero-shot, linear probe, adapters or another small part, partial, full; a smaller rate
-#   for the backbone is welcome here.
-# - 1 point, prior: a penalty on the distance to the pretrained weights (L2-SP), told apart from decay to zero; or start
-#   and early stopping as an implicit prior; the weight of the prior against the number of samples.
+# - 1 point, penalty: the squared distance to the pretrained weights (L2-SP), a Gaussian with its mean there, told apart
+#   from decay to zero.
+# - 1 point, start: with more weights than data the start decides among the solutions; stopping early, small rates or
+#   freezing keep the model close to it.
+# - 1 point, strength: λ, or the length of the training, against the number of samples; chosen on validation data. That
+#   early layers deserve more trust than late ones is welcome here.
 # - 1 point, limits: negative transfer or distorted features, with the condition; from-scratch and linear-probe
 #   baselines. That deployment does not become cheaper is welcome here.
 #
