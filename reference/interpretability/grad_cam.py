@@ -158,7 +158,7 @@ claims.update(
 #
 # - One `int` stands for all images, a list gives each image its own class, and `None` means for each image the class of
 #   its highest score. 0 is a class like any other.
-# - The pass is made in inference mode (what `model.eval()` sets), whatever the mode of the model. The images do not
+# - The pass is made in evaluation mode (what `model.eval()` sets), whatever the mode of the model. The images do not
 #   influence each other there.
 # - The function works on a frozen model (no parameter requires a gradient) and inside `torch.no_grad()`, too.
 # - The feature maps are what `layer` returned, even if the next layer overwrites them in place, as
@@ -226,7 +226,7 @@ def grad_cam(
     if len(classes) != batch or not all(0 <= index < n_classes for index in classes):
         raise ValueError(f"expected one of the {n_classes} classes for each of the {batch} images, not {class_idx}")
 
-    # gradient of each image's score; images do not influence each other in inference mode, so one pass is enough
+    # gradient of each image's score; images do not influence each other in evaluation mode, so one pass is enough
     chosen = torch.zeros_like(scores)  # (batch, classes)
     chosen[range(batch), classes] = 1
     (gradient,) = torch.autograd.grad(scores, features, grad_outputs=chosen)  # (batch, channels, height, width)
@@ -321,7 +321,7 @@ def grad_cam(
 #
 # <details><summary>Hint 3: the structure in words</summary>
 #
-# Note the mode of every module, register the hook, switch to inference mode and run the model with gradients recorded;
+# Note the mode of every module, register the hook, switch to evaluation mode and run the model with gradients recorded;
 # in a `finally`, remove the hook and give each module its mode back. Check what the hook saw, and the classes. Ask for
 # the gradient of one score of each image, or of their sum, at the feature maps; what you compute from the scores has to
 # be recorded as well. Average over the two spatial axes, keep these axes, multiply, sum over the channels, cut off

@@ -25,19 +25,19 @@
 #
 # **Part 2.** `loader` is any iterable of dictionaries of tensors, with the labels under `"labels"`. Move each tensor
 # with its method `.to(device)` (the model is there already) and call `model(**batch)`; it returns a dictionary with
-# `"logits"` `(batch, num_labels)` and `"loss"`, the mean loss of the examples of this batch. With `N` examples
+# `"logits"` `(batch, num_labels)` and `"loss"`, the mean loss of the samples of this batch. With `N` samples
 # (samples) in all:
 #
 # | key | value |
 # |---|---|
-# | `loss` | mean over the **examples** of the loss that the model reports |
+# | `loss` | mean over the **samples** of the loss that the model reports |
 # | `accuracy` | share of right predictions |
 # | `macro_f1` | mean of the F1 over **all** `num_labels` classes, even those that never occur |
 # | `per_class` | for each label `0 ... num_labels - 1` a dictionary `precision`, `recall`, `f1`, `support`; 0/0 is 0 |
 # | `y_true`, `y_pred` | `int64` tensors `(N,)` on the CPU, in the order of the loader |
 # | `probs` | floating-point tensor `(N, num_labels)` on the CPU: the softmax of the logits |
 #
-# The keys of `per_class` are the labels as `int`; `support` is the number of examples with that label. Precision,
+# The keys of `per_class` are the labels as `int`; `support` is the number of samples with that label. Precision,
 # recall and F1 of a class are taken once, from the counts of the whole set; F1 is `2TP / (2TP + FP + FN)`.
 #
 # Rules for parts 1 and 2:
@@ -45,9 +45,9 @@
 # - During every call of the model, evaluation mode is on for all its modules and no gradients are recorded. Afterwards
 #   everything is as it was: the mode of each module, parameters, buffers, the parameters' `.grad`, and whether PyTorch
 #   records gradients. That holds too if the model raises an error, which is passed on to the caller.
-# - Batches may have different sizes, and a batch of one example is ordinary. How the examples are cut into batches has
+# - Batches may have different sizes, and a batch of one sample is ordinary. How the samples are cut into batches has
 #   no influence on any result.
-# - **`ValueError`** for: no examples (no batch, or only empty ones); labels that are not `(batch,)`; logits that are
+# - **`ValueError`** for: no samples (no batch, or only empty ones); labels that are not `(batch,)`; logits that are
 #   not `(batch, classes)` with one row for each label. In part 2 besides: logits without exactly `num_labels` columns,
 #   a label outside `0 ... num_labels - 1` (test it before you call the model), a loss that is missing or `None`.
 # - **Forbidden:** `sklearn.metrics`, `torchmetrics`. **Accepted either way:** `torch.no_grad` or
@@ -55,8 +55,8 @@
 #
 # ## A worked example
 #
-# Five examples in batches of four and one, with `num_labels=4`. True labels `[0, 0, 1, 1]` and `[2]`, predictions
-# `[0, 0, 1, 0]` and `[1]`, losses of the examples `[0, 1, 2, 3]` and `[4]` (the model reports 1.5 and 4):
+# Five samples in batches of four and one, with `num_labels=4`. True labels `[0, 0, 1, 1]` and `[2]`, predictions
+# `[0, 0, 1, 0]` and `[1]`, losses of the samples `[0, 1, 2, 3]` and `[4]` (the model reports 1.5 and 4):
 #
 # | | right | mean over the batches |
 # |---|---|---|
@@ -108,14 +108,14 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 # %% tags=["solution"]
 def evaluate_accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> float:
-    """Share of the examples whose label has the largest logit.
+    """Share of the samples whose label has the largest logit.
 
     Args:
         model: `model(*inputs)` returns logits, (batch, classes).
         batches: tuples `(*inputs, labels)` with labels int64, (batch,).
 
     Raises:
-        ValueError: no examples, labels not (batch,), or logits not (batch, classes) with as many rows.
+        ValueError: no samples, labels not (batch,), or logits not (batch, classes) with as many rows.
     """
     ### BEGIN SOLUTION
     correct = total = 0
@@ -128,7 +128,7 @@ def evaluate_accuracy(model: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -
             correct += (logits.argmax(dim=1) == labels).sum().item()
             total += len(labels)
     if total == 0:
-        raise ValueError("there are no examples")
+        raise ValueError("there are no samples")
     return correct / total
     ### END SOLUTION
 
@@ -154,7 +154,7 @@ def evaluate(
         support), `y_true`, `y_pred` (int64, (N,)) and `probs` (float, (N, num_labels)), all on the CPU.
 
     Raises:
-        ValueError: no examples, labels not (batch,) or outside the classes, logits of another shape, no loss.
+        ValueError: no samples, labels not (batch,) or outside the classes, logits of another shape, no loss.
 
     Source: Opitz and Burst 2019 (macro F1 as the mean of the F1 of the classes).
     """
@@ -172,15 +172,15 @@ def evaluate(
             logits = output["logits"]  # (batch, labels)
             if logits.shape != (len(labels), num_labels):
                 raise ValueError(f"expected logits {(len(labels), num_labels)}, got {tuple(logits.shape)}")
-            # the loss is a mean over the batch: times its size, it is a sum over examples
+            # the loss is a mean over the batch: times its size, it is a sum over samples
             total_loss += output["loss"].item() * len(labels)
             y_true.append(labels.cpu())
             y_pred.append(logits.argmax(dim=1).cpu())
             probs.append(logits.softmax(dim=1, dtype=torch.float32).cpu())
     n_examples = sum(len(labels) for labels in y_true)
     if n_examples == 0:
-        raise ValueError("there are no examples")
-    y_true, y_pred, probs = torch.cat(y_true), torch.cat(y_pred), torch.cat(probs)  # (examples, ...)
+        raise ValueError("there are no samples")
+    y_true, y_pred, probs = torch.cat(y_true), torch.cat(y_pred), torch.cat(probs)  # (samples, ...)
 
     # one count for each pair (true label, predicted label) over the whole set
     pairs = torch.bincount(y_true * num_labels + y_pred, minlength=num_labels**2)
@@ -244,7 +244,7 @@ def evaluate(
 #
 # <details><summary>Hint 1: a question</summary>
 #
-# Evaluate the same model on the same data twice, once in batches of four and once example by example. Which of your
+# Evaluate the same model on the same data twice, once in batches of four and once sample by sample. Which of your
 # numbers differ, and which line makes them? And if you had asked the model for its modes, parameters and buffers before
 # and after?
 #
@@ -253,7 +253,7 @@ def evaluate(
 # <details><summary>Hint 2: the concept</summary>
 #
 # A module's mode is an attribute of that one module; `model.eval()` walks through all of them and remembers nothing. A
-# mean over the set is a sum of counts divided once. F1 is no mean over examples at all, so that no average of batch
+# mean over the set is a sum of counts divided once. F1 is no mean over samples at all, so that no average of batch
 # values can give it: keep what you need to count on the whole set.
 #
 # </details>
@@ -262,7 +262,7 @@ def evaluate(
 #
 # Note the mode of each module in a list. In a `try`, switch to evaluation mode, turn gradients off, `yield`; in its
 # `finally`, give each module its mode back. In the loops, check shapes and labels, add up counts, and add the loss
-# times the number of examples; keep labels, predictions and probabilities in lists. After the loop, refuse an empty
+# times the number of samples; keep labels, predictions and probabilities in lists. After the loop, refuse an empty
 # set, concatenate, count the pairs (true, predicted) in a matrix, and read everything off its diagonal, columns, rows.
 #
 # </details>
@@ -279,7 +279,7 @@ def evaluate(
 # ## What the report is for
 #
 # Choose thresholds and checkpoints on validation data, and run the test set once. Report intervals and slices (by
-# source, by language, by class) beside the totals: with 200 examples, an accuracy of 0.80 has a standard error of 0.03.
+# source, by language, by class) beside the totals: with 200 samples, an accuracy of 0.80 has a standard error of 0.03.
 # For rare classes, look at macro-F1 and average precision first.
 #
 # ## References

@@ -85,7 +85,7 @@ from torch import Tensor, nn
 #
 # | id | claim |
 # |---|---|
-# | `mean_of_means` | The average of the mean losses of 4, 4 and 2 examples is the mean loss of all 10 examples. |
+# | `mean_of_means` | The average of the mean losses of 4, 4 and 2 samples is the mean loss of all 10 samples. |
 # | `backward_replaces` | In PyTorch a call of `backward()` replaces the gradients of the call before it. |
 # | `saves_activations` | Accumulation saves memory for activations, and none for weights or Adam's averages. |
 # | `more_negatives` | Four accumulated micro-batches of 64 pairs give CLIP's loss 255 negatives for each text. |
@@ -109,7 +109,7 @@ claims = dict.fromkeys(
 )  # None = no answer yet; set each to True or False
 ### BEGIN SOLUTION
 claims.update(
-    # Each example of the small one would count twice as much as the others. Weights 4/10, 4/10 and 2/10 are right.
+    # Each sample of the small one would count twice as much as the others. Weights 4/10, 4/10 and 2/10 are right.
     mean_of_means=False,
     # It adds to `.grad`. That is why accumulation works, and why a loop has to clear.
     backward_replaces=False,
@@ -142,13 +142,13 @@ claims.update(
 # | argument | meaning |
 # |---|---|
 # | `model` | an `nn.Module`, called as `model(inputs)` |
-# | `micro_batches` | list or tuple of pairs of tensors `(inputs, targets)`, examples along the first dimension |
-# | `loss_fn` | `loss_fn(output, targets)` is a tensor without dimensions: a **mean**, over the examples of this pair |
+# | `micro_batches` | list or tuple of pairs of tensors `(inputs, targets)`, samples along the first dimension |
+# | `loss_fn` | `loss_fn(output, targets)` is a tensor without dimensions: a **mean**, over the samples of this pair |
 # | `optimizer` | a `torch.optim` optimiser of all trainable parameters, and perhaps of frozen ones too |
 # | `max_grad_norm` | longest gradient allowed, or `None` for no limit; `math.inf` is allowed and no limit either |
 # | `ignore_index` | `None`, or an `int`: then the mean of `loss_fn` is over **valid** targets, those other than this |
 #
-# The call makes **one** step, the step of the mean loss over everything: over all examples, or with `ignore_index` over
+# The call makes **one** step, the step of the mean loss over everything: over all samples, or with `ignore_index` over
 # all valid targets, each counting the same wherever it lies. Micro-batches may have different sizes.
 #
 # With `ignore_index` (often -100), targets may have any shape, such as `(batch, length)`, as in a language model whose
@@ -160,7 +160,7 @@ claims.update(
 # | `"loss"` | `float` | that mean loss, before the step |
 # | `"grad_norm"` | `float` | length of the gradients of all trainable parameters as one vector, **before** clipping |
 # | `"skipped"` | `bool` | whether the step was left out because `grad_norm` is NaN or infinite |
-# | `"count"` | `int` | how many examples, or with `ignore_index` how many valid targets |
+# | `"count"` | `int` | how many samples, or with `ignore_index` how many valid targets |
 #
 # Rules:
 #
@@ -175,7 +175,7 @@ claims.update(
 #   `.grad`. The loss plays no part in this decision: an infinite loss can have a finite gradient, and the other way
 #   round.
 # - Which modules are in training mode stays as it is.
-# - `ValueError`, before the model is called and before anything is changed: no micro-batch at all; one without examples
+# - `ValueError`, before the model is called and before anything is changed: no micro-batch at all; one without samples
 #   (inputs and targets have the length 0); `ignore_index` is given and no target is valid; `max_grad_norm` is zero,
 #   negative or NaN; the model has no trainable parameter.
 #
@@ -206,12 +206,12 @@ def accumulated_step(
 ) -> dict[str, float | bool | int]:
     """One optimiser step on the mean loss over all micro-batches together, with one of them in memory at a time.
 
-    micro_batches: pairs (inputs, targets) with examples along the first dimension.
-    loss_fn: mean loss over the examples of a pair; with ignore_index, over its targets other than ignore_index.
+    micro_batches: pairs (inputs, targets) with samples along the first dimension.
+    loss_fn: mean loss over the samples of a pair; with ignore_index, over its targets other than ignore_index.
 
     Returns a dict: loss (float), grad_norm (float, global and before clipping), skipped (bool: grad_norm is not finite,
-    no step was made, gradients are cleared) and count (int: examples, or valid targets).
-    Raises ValueError, before anything is changed, for: no micro-batch, one without examples, no valid target,
+    no step was made, gradients are cleared) and count (int: samples, or valid targets).
+    Raises ValueError, before anything is changed, for: no micro-batch, one without samples, no valid target,
     max_grad_norm not above 0, no trainable parameter.
 
     Source: steps with non-finite gradients are left out as in Micikevicius et al. 2018.
@@ -223,7 +223,7 @@ def accumulated_step(
     if not trainable:
         raise ValueError("the model has no trainable parameter")
     if not micro_batches or any(len(inputs) == 0 for inputs, _ in micro_batches):
-        raise ValueError("there must be micro-batches, each with at least one example")
+        raise ValueError("there must be micro-batches, each with at least one sample")
 
     # how many terms the mean of each micro-batch has
     if ignore_index is None:
@@ -257,7 +257,7 @@ def accumulated_step(
 
 
 # %% [markdown]
-# **Try it.** Five examples, cut into three and two.
+# **Try it.** Five samples, cut into three and two.
 
 # %% tags=["visible-checks", "active-ipynb"]
 # def one_weight():
@@ -271,7 +271,7 @@ def accumulated_step(
 # model, optimizer = one_weight()
 # report = accumulated_step(model, cut, nn.functional.mse_loss, optimizer)
 # # mean of (2x)^2 over the five: (4 + 0 + 4 + 16 + 16) / 5 = 8; its gradient is 8 too
-# assert abs(report["loss"] - 8.0) < 1e-5, f"the loss is {report['loss']}; the mean over the five examples is 8"
+# assert abs(report["loss"] - 8.0) < 1e-5, f"the loss is {report['loss']}; the mean over the five samples is 8"
 # assert abs(report["grad_norm"] - 8.0) < 1e-5, f"the norm is {report['grad_norm']}; it should be 8"
 # assert report["skipped"] is False and report["count"] == 5, report
 # assert abs(model.weight.item() - 0.0) < 1e-5, f"the weight is {model.weight.item()}; it should be 2 - 0.25 * 8 = 0"
@@ -286,7 +286,7 @@ def accumulated_step(
 #
 # <details><summary>Hint 1: an invariant</summary>
 #
-# Cut ten examples into 10, into 4 + 4 + 2, into 2 + 4 + 4 and into ten times one. The parameters after the step, and
+# Cut ten samples into 10, into 4 + 4 + 2, into 2 + 4 + 4 and into ten times one. The parameters after the step, and
 # every number you return, should agree. Which of your lines know how large a micro-batch is?
 #
 # </details>

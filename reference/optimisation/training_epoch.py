@@ -25,9 +25,9 @@
 #
 # | key | type | value |
 # |---|---|---|
-# | `"loss"` | `float` | mean over the **examples** of the losses that the model reported on the way |
+# | `"loss"` | `float` | mean over the **samples** of the losses that the model reported on the way |
 # | `"steps"` | `int` | number of optimiser steps |
-# | `"samples"` | `int` | number of examples; a batch has as many as its `"labels"` are long |
+# | `"samples"` | `int` | number of samples; a batch has as many as its `"labels"` are long |
 # | `"grad_norm"` | `float` or `None` | mean length of the steps' gradients before clipping; without `max_norm` `None` |
 #
 # Rules:
@@ -43,7 +43,7 @@
 # - **`FloatingPointError`** if a loss is NaN or infinite, before that batch changes a parameter or the learning rate.
 #   What earlier batches did stays done.
 # - **`ValueError`** if `max_norm` is zero, negative or NaN, before the model is called; if the loader yields no batch;
-#   if the model's dictionary has no `"loss"`, or `None` there, before the step. (No batch is without examples.)
+#   if the model's dictionary has no `"loss"`, or `None` there, before the step. (No batch is without samples.)
 # - Up to you: `max_norm=math.inf`, a finite loss whose gradient is not finite, and the model's mode after an exception.
 # - Nothing is forbidden; `torch.nn.utils.clip_grad_norm_` is welcome. The numbers are Python numbers: a list of loss
 #   tensors would keep every graph of the epoch in memory.
@@ -51,7 +51,7 @@
 # ## A worked example
 #
 # One weight w = 2, prediction w·x, loss = mean of (w·x - y)², SGD with the rate 0.1. The first batch has three
-# examples x = 1, y = 0, the second has one, x = 1, y = 4.6.
+# samples x = 1, y = 0, the second has one, x = 1, y = 4.6.
 #
 # | | loss | gradient | w afterwards |
 # |---|---|---|---|
@@ -90,7 +90,7 @@ def train_epoch(
         max_norm: longest gradient allowed, above 0, or None.
 
     Returns:
-        A dict: loss (float, mean over the examples), steps (int), samples (int), grad_norm (float, mean over the steps
+        A dict: loss (float, mean over the samples), steps (int), samples (int), grad_norm (float, mean over the steps
         of the global norm before clipping, or None without max_norm).
 
     Raises:
@@ -122,7 +122,7 @@ def train_epoch(
         if scheduler is not None:
             scheduler.step()
 
-        # the loss is a mean over the batch: times its size, it is a sum over examples
+        # the loss is a mean over the batch: times its size, it is a sum over samples
         n_examples = len(batch["labels"])
         loss_sum += loss.item() * n_examples
         samples += n_examples
@@ -174,7 +174,7 @@ def train_epoch(
 #
 # <details><summary>Hint 1: a question</summary>
 #
-# Ten examples in batches of 4, 4 and 2: how much does each example weigh in the loss you report? And for each line of
+# Ten samples in batches of 4, 4 and 2: how much does each sample weigh in the loss you report? And for each line of
 # your loop: may it run before `backward()`, between `backward()` and `optimizer.step()`, or only after it?
 #
 # </details>
@@ -183,7 +183,7 @@ def train_epoch(
 #
 # The order follows from who reads what. `backward()` adds to `.grad`, so the clearing comes before it. The optimiser
 # reads `.grad` and the learning rate, so clipping comes before the step, and the scheduler, which sets the rate of the
-# *next* step, after it. A mean over examples is a sum divided once, at the end.
+# *next* step, after it. A mean over samples is a sum divided once, at the end.
 #
 # </details>
 #
@@ -191,7 +191,7 @@ def train_epoch(
 #
 # Check `max_norm`; training mode on. For each batch: a new dictionary of moved tensors, forward, look at the loss
 # (missing? finite?), clear, backward, clip and note the length, optimiser, scheduler; add the loss times the number of
-# labels, count examples and steps. After the loop: no step, no result; otherwise divide.
+# labels, count samples and steps. After the loop: no step, no result; otherwise divide.
 #
 # </details>
 #
@@ -206,7 +206,7 @@ def train_epoch(
 # %% [markdown]
 # ## What belongs around it
 #
-# The loader decides on the order of the examples: give it a seeded `torch.Generator`, or two runs with the same weights
+# The loader decides on the order of the samples: give it a seeded `torch.Generator`, or two runs with the same weights
 # will differ. Mixed precision and gradient accumulation are variations of the lines between clearing and step. And this
 # loss is no evaluation: it was measured in training mode, with weights that changed from batch to batch.
 #

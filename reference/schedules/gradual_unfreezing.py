@@ -43,7 +43,7 @@ import math
 # largest at the top: Howard and Ruder (2018) divide by 2.6 from one group to the next below, and transformers are
 # fine-tuned with a decay per layer (ELECTRA, Clark et al. 2020; BEiT, Bao et al. 2022). Groups are unfrozen from the
 # top, one more an epoch. The rate climbs for a short time and falls for a long one, to a small value that is not
-# zero. I make sure that the optimiser holds what I unfreeze, and that frozen batch normalisation is in inference
+# zero. I make sure that the optimiser holds what I unfreeze, and that frozen batch normalisation is in evaluation
 # mode.
 #
 # Alternatives keep the model near its start: LoRA leaves the weights alone, L2-SP penalises the distance to them (Li,
@@ -117,7 +117,7 @@ claims.update(
     first_layers_general=True,
     # A random head distorts the features below it; a head that fits already leaves them alone (Kumar et al., 2022).
     probe_first_can_win=True,
-    # They are buffers, and are updated in every forward pass in training mode: put the layer in inference mode as well.
+    # They are buffers, updated in every forward pass in training mode: put the layer in evaluation mode as well.
     freezing_stops_statistics=False,
     # Setting the flag makes autograd compute a gradient. Only an optimiser that was given the parameter uses it.
     optimizer_must_hold_it=True,

@@ -14,10 +14,10 @@
 # ```
 #
 # The first changes the model and returns the loss of each step, as it was before the step: a list of `float`. The
-# second returns the predicted classes, an `int64` tensor `(examples,)`.
+# second returns the predicted classes, an `int64` tensor `(samples,)`.
 #
 # `model` is a `transformers.BertForSequenceClassification` with at least two labels. `batches` is a list of
-# dictionaries of tensors, such as a tokenizer makes them; batches may differ in number of examples and in length:
+# dictionaries of tensors, such as a tokenizer makes them; batches may differ in number of samples and in length:
 #
 # | key | shape | meaning |
 # |---|---|---|
@@ -42,7 +42,7 @@
 # - Every module is in training mode during the run, and in evaluation mode when you return. (`from_pretrained` gives
 #   you a model in evaluation mode.)
 #
-# **Part 2.** `predict` returns, for all examples in their order, the class with the largest logit.
+# **Part 2.** `predict` returns, for all samples in their order, the class with the largest logit.
 #
 # - It needs no labels; if a batch has some, they are ignored. The mask is needed here too.
 # - While the model runs, every module is in evaluation mode, so that two calls agree, and no gradients are recorded.
@@ -166,7 +166,7 @@ def finetune_bert(
 
 # %% tags=["solution"]
 def predict(model: BertForSequenceClassification, batches: list[dict[str, Tensor]]) -> Tensor:
-    """The class with the largest logit for each example, int64, (examples,).
+    """The class with the largest logit for each sample, int64, (samples,).
 
     batches: dicts with input_ids and attention_mask, (batch, length). Modules keep their modes.
     Raises ValueError if there is no batch, KeyError if one lacks a key.
@@ -185,7 +185,7 @@ def predict(model: BertForSequenceClassification, batches: list[dict[str, Tensor
     finally:
         for module, training in modes:
             module.training = training  # not module.train(training): that would switch its children as well
-    return torch.cat(classes)  # (examples,)
+    return torch.cat(classes)  # (samples,)
     ### END SOLUTION
 
 
@@ -214,7 +214,7 @@ def predict(model: BertForSequenceClassification, batches: list[dict[str, Tensor
 # expected = torch.cat([batch["labels"] for batch in batches])
 # assert predicted.shape == (32,) and predicted.dtype == torch.int64, predicted
 # right = (predicted == expected).sum().item()
-# assert right == 32, f"{right} of 32 training examples are predicted rightly; all of them can be"
+# assert right == 32, f"{right} of 32 training samples are predicted rightly; all of them can be"
 
 # %% [markdown]
 # ## Hints

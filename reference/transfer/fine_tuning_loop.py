@@ -103,7 +103,7 @@ claims = dict.fromkeys(
 )  # None = no answer yet; set each to True or False
 ### BEGIN SOLUTION
 claims.update(
-    # It also falls while the model learns its examples by heart. New data have to be asked.
+    # It also falls while the model learns its samples by heart. New data have to be asked.
     training_loss_suffices=False,
     # Most images will have a caption on both sides. The split has to be made by image.
     random_pairs=False,
@@ -136,15 +136,15 @@ claims.update(
 # | `model` | an `nn.Module`, called as `model(*inputs)` |
 # | `train_batches`, `val_batches` | can be walked through again and again, as a list or a `DataLoader` can |
 # | a batch | a pair `(inputs, targets)`: a tuple of tensors, one or several, and a tensor |
-# | `loss_fn` | `loss_fn(output, targets)`: the **mean** over the examples of the batch, a tensor without dimensions |
+# | `loss_fn` | `loss_fn(output, targets)`: the **mean** over the samples of the batch, a tensor without dimensions |
 # | `optimizer` | a `torch.optim` optimiser of the model's trainable parameters |
 # | `epochs` | how many times to train and to validate, at least 1 |
 # | `scheduler` | `None`, or an object whose `step()` sets the learning rate for the next optimiser step |
 #
 # | key of the result | value |
 # |---|---|
-# | `"train_loss"` | list of `epochs` numbers (`float`): mean over the **examples** of the losses during that epoch |
-# | `"val_loss"` | list of `epochs` numbers (`float`): mean over the validation **examples** after that epoch |
+# | `"train_loss"` | list of `epochs` numbers (`float`): mean over the **samples** of the losses during that epoch |
+# | `"val_loss"` | list of `epochs` numbers (`float`): mean over the validation **samples** after that epoch |
 # | `"best_epoch"` | `int`, counted from 0: where `val_loss` is lowest, the first such epoch if there are several |
 #
 # Rules:
@@ -153,18 +153,18 @@ claims.update(
 #   its own gradient alone, and `scheduler.step()`, without arguments, comes after each `optimizer.step()`. A gradient
 #   that was there before the call has no influence.
 # - Then it walks once through the validation batches, with all modules in evaluation mode and without recording
-#   gradients (`torch.no_grad` or `torch.inference_mode`). The number of examples of a batch is `len(targets)`; batches
-#   may have different sizes, and how the examples are cut into batches has no influence on a mean.
+#   gradients (`torch.no_grad` or `torch.inference_mode`). The number of samples of a batch is `len(targets)`; batches
+#   may have different sizes, and how the samples are cut into batches has no influence on a mean.
 # - A validation loss that is NaN or infinite never makes an epoch the best one, and training goes on. At the end
 #   **`RuntimeError`** if all were.
 # - At the end the model holds the parameters **and buffers** it had after the best epoch, written into its own tensors
 #   (as `load_state_dict` does), is in evaluation mode with all its modules, and gradients are recorded again as before.
 # - **`ValueError`** if `epochs` is below 1, before anything is changed; if there is no training batch or no validation
-#   batch, at the latest when the first epoch ends. They need not have a `len`. (No batch is without examples.)
+#   batch, at the latest when the first epoch ends. They need not have a `len`. (No batch is without samples.)
 # - Nothing is forbidden.
 #
-# **Worked example.** One weight w = 4, loss = mean of (w·x - y)², SGD with the rate 0.25. One training example, x = 1
-# and y = 0: its gradient is 2w, so each step halves w. One validation example, x = 1 and y = 1.
+# **Worked example.** One weight w = 4, loss = mean of (w·x - y)², SGD with the rate 0.25. One training sample, x = 1
+# and y = 0: its gradient is 2w, so each step halves w. One validation sample, x = 1 and y = 1.
 #
 # | epoch | loss in training | w afterwards | loss in validation |
 # |---|---|---|---|
@@ -189,9 +189,9 @@ def finetune(
     """Train for some epochs, validate after each, and leave the model with the weights of the best one.
 
     train_batches, val_batches: pairs (inputs, targets), inputs a tuple of tensors; walked through once an epoch.
-    loss_fn: mean loss over the examples of a batch. scheduler: its `step()` follows each step of the optimiser.
+    loss_fn: mean loss over the samples of a batch. scheduler: its `step()` follows each step of the optimiser.
 
-    Returns a dict: train_loss and val_loss (lists of floats, one an epoch, means over examples) and best_epoch (int).
+    Returns a dict: train_loss and val_loss (lists of floats, one an epoch, means over samples) and best_epoch (int).
     Raises ValueError for epochs below 1 or an empty set, RuntimeError if no validation loss is finite.
 
     Source: choosing the state with the lowest validation error as in Prechelt 1998.
@@ -211,7 +211,7 @@ def finetune(
             optimizer.step()
             if scheduler is not None:
                 scheduler.step()
-            # the loss is a mean over the batch: times its size, it is a sum over examples
+            # the loss is a mean over the batch: times its size, it is a sum over samples
             total += loss.item() * len(targets)
             n_examples += len(targets)
         if n_examples == 0:
@@ -279,7 +279,7 @@ def finetune(
 #
 # For each epoch: training mode; for each batch clear, forward, loss, backward, optimiser, scheduler, and add up loss
 # times size. Evaluation mode; without gradients, add up the same for the validation batches. Divide each sum by its
-# number of examples. If the new validation loss is finite and below the best so far, note it with its epoch and copy
+# number of samples. If the new validation loss is finite and below the best so far, note it with its epoch and copy
 # the state. After the loop, load the copy.
 #
 # </details>

@@ -39,7 +39,7 @@
 # | buffers, but no parameters | its nearest ancestor with parameters has *only* trainable ones inside |
 #
 # The last row is that of `BatchNorm1d(4, affine=False)`, and also of a `Sequential` that holds it and a dropout. A
-# module of the last two kinds without such an ancestor is in inference mode (its `training` is `False`, as after
+# module of the last two kinds without such an ancestor is in evaluation mode (its `training` is `False`, as after
 # `eval()`), and so is everything when nothing is trainable. You may assume that no module is used in two places.
 #
 # **`make_optimizer`** returns a `torch.optim.AdamW` with the given rate and weight decay for all parameters that are
@@ -107,7 +107,7 @@ def freeze_except(model: nn.Module, trainable: Sequence[str]) -> list[str]:
 
 
 def set_training_mode(model: nn.Module) -> None:
-    """Put what is trained into training mode and everything else into inference mode.
+    """Put what is trained into training mode and everything else into evaluation mode.
 
     With parameters inside: training mode if at least one is trainable. Without, the parameters of the nearest ancestor
     that has some decide: at least one has to be trainable, or, where there are buffers inside, all of them.

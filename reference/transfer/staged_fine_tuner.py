@@ -48,7 +48,7 @@
 # - `ValueError` for any other stage, and in stage `"top"` for a `top_k` below 1 or above the length of one of the
 #   lists. The model is then as it was. Other stages ignore `top_k`.
 #
-# **Modes.** `eval()` puts every module into inference mode (evaluation mode, in the words of PyTorch), as always.
+# **Modes.** `eval()` puts every module into evaluation mode, as always.
 # Override `train(mode=True)`, so that `model.train()` follows what is trainable: it sets `training` of every module by
 # the rule of `transfer/freezing`. "Inside" a module means in itself or in anything below it.
 #
@@ -59,7 +59,7 @@
 # | with buffers only, such as `BatchNorm1d(4, affine=False)` | *all* parameters inside that ancestor are trainable |
 #
 # `train` returns the model. If the model is in training mode when `set_stage` is called, the modes fit the new stage
-# right afterwards; a model in inference mode stays in it.
+# right afterwards; a model in evaluation mode stays in it.
 #
 # **`param_groups`** returns up to four dicts with the keys `"params"` (list), `"lr"` and `"weight_decay"`. They hold
 # the parameters that are trainable at that moment, each exactly once, and no others; no group is empty. Parameters of
@@ -136,7 +136,7 @@ class MultimodalFineTuner(nn.Module):
         ### END SOLUTION
 
     def train(self, mode: bool = True) -> Self:
-        """Put what is trainable into training mode and the rest into inference mode; with mode=False everything."""
+        """Put what is trainable into training mode and the rest into evaluation mode; with mode=False everything."""
 
         ### BEGIN SOLUTION
         def visit(module: nn.Module, some: bool, every: bool) -> None:

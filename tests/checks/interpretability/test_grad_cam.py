@@ -403,7 +403,7 @@ def test_frozen_models_no_grad_and_layers_in_place(student, rng):
     "attribute-left",
 )
 def test_everything_is_left_as_it_was(student, rng):
-    """The pass is made in inference mode, and model and images are afterwards as before, also after an error."""
+    """The pass is made in evaluation mode, and model and images are afterwards as before, also after an error."""
     parameters = network(rng, 5, 4, pooled=False, positions=4)
     images = normal(rng, 3, 3, 7, 9)
     causes = {
@@ -428,7 +428,7 @@ def test_everything_is_left_as_it_was(student, rng):
         ("images with two channels", True, "RuntimeError"),
     ):
         result, before, after = student.run(grad_cam_and_what_it_leaves, call, training, parameters, images)
-        case = f"{call}, model in {'training' if training else 'inference'} mode"
+        case = f"{call}, model in {'training' if training else 'evaluation'} mode"
         if expected is not None:
             found = result if isinstance(result, str) else "no error"
             if found != expected:
@@ -441,6 +441,6 @@ def test_everything_is_left_as_it_was(student, rng):
     assert_close(
         maps["usual call", True],
         maps["usual call", False],
-        what="map tensor of the model in training mode, next to your own in inference mode",
-        cause="dropout and batch statistics; the pass should be made in inference mode",
+        what="map tensor of the model in training mode, next to your own in evaluation mode",
+        cause="dropout and batch statistics; the pass should be made in evaluation mode",
     )

@@ -1,7 +1,7 @@
 """Checks of metrics/trustworthy_evaluation.
 
 The model over there has batch normalisation and dropout; what it must answer in evaluation mode is worked out here by
-formula, for all examples at once. Metrics are counted label by label.
+formula, for all samples at once. Metrics are counted label by label.
 """
 
 import math
@@ -234,7 +234,7 @@ def test_worked_example(student):
 @points(2)
 @catches("mean-of-batch-accuracies", "percentage", "argmax-over-the-batch", "first-input-only")
 def test_accuracy_counts_examples(student, rng):
-    """Accuracy is the share of right predictions among all examples, however they are cut into batches."""
+    """Accuracy is the share of right predictions among all samples, however they are cut into batches."""
     for n_examples, all_sizes in ((23, ([23], [9, 9, 5], [1] * 23)), (12, ([5, 7], [4, 1, 7]))):
         state = random_state(rng)
         text, image, labels, logits = random_examples(rng, state, n_examples)
@@ -247,8 +247,8 @@ def test_accuracy_counts_examples(student, rng):
                 settings = {"modes": [], "generator": generator}
                 seen = student.run(observe, "accuracy", state, batches, settings)
                 kind = "a generator of batches" if generator else "a list of batches"
-                what = f"result of evaluate_accuracy for {kind} of {', '.join(map(str, sizes))} examples"
-                cause = "count the right predictions and the examples of all batches, and divide once at the end"
+                what = f"result of evaluate_accuracy for {kind} of {', '.join(map(str, sizes))} samples"
+                cause = "count the right predictions and the samples of all batches, and divide once at the end"
                 found = number(seen["result"], what)
                 assert_close(found, expected / n_examples, rtol=1e-9, atol=1e-9, what=what, cause=cause)
 
@@ -340,7 +340,7 @@ def test_everything_is_left_as_it_was(student, rng):
     "batches-not-moved",
 )
 def test_report_on_the_whole_set(student, rng):
-    """The report is that of the whole set, example by example, however it is cut into batches."""
+    """The report is that of the whole set, sample by sample, however it is cut into batches."""
     n_examples = 29
     state = random_state(rng)
     text, image, labels, logits = random_examples(rng, state, n_examples)
@@ -367,7 +367,7 @@ def test_report_on_the_whole_set(student, rng):
         loader = as_dicts(cut([text, image, labels], sizes))
         settings = {"modes": EVERY_MODULE, "generator": len(sizes) == 4}
         report = student.run(observe, "evaluate", state, loader, settings)["result"]
-        where = f"for batches of {', '.join(map(str, sizes[:4]))}{' ...' * (len(sizes) > 4)} examples"
+        where = f"for batches of {', '.join(map(str, sizes[:4]))}{' ...' * (len(sizes) > 4)} samples"
         y_true = entry(report, "y_true", "report")
         assert_shape(y_true, (n_examples,), what=f"tensor y_true {where}")
         for key, value in {"loss": loss, "accuracy": accuracy, "macro_f1": macro_f1}.items():
@@ -403,17 +403,17 @@ def test_report_on_the_whole_set(student, rng):
         echo, "evaluate", [{"scores": logits[:1, :3], "labels": logits[:1, :3].argmax(dim=1)}], {"num_labels": 3}
     )
     for key, value in {"accuracy": 1.0, "macro_f1": 1 / 3}.items():
-        what = f"report[{key!r}] for one example, rightly predicted, and 3 labels"
+        what = f"report[{key!r}] for one sample, rightly predicted, and 3 labels"
         assert_close(number(entry(one, key, "report"), what), value, rtol=1e-6, atol=1e-7, what=what)
     found = [row["recall"] for row in one["per_class"].values()]
-    what = "recall of the labels for one example, rightly predicted, and 3 labels"
+    what = "recall of the labels for one sample, rightly predicted, and 3 labels"
     assert_close(sorted(number(value, what) for value in found), [0.0, 0.0, 1.0], rtol=1e-6, atol=1e-7, what=what)
 
 
 @points(1)
 @catches("no-examples-give-zero", "labels-broadcast", "labels-reach-the-loss", "negative-labels-taken", "loss-of-none")
 def test_bad_input_is_refused(student):
-    """No examples, labels or logits that do not fit, labels outside the classes, a missing loss: ValueError."""
+    """No samples, labels or logits that do not fit, labels outside the classes, a missing loss: ValueError."""
     scores = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 3.0, 1.0]])
     labels = torch.tensor([0, 1, 2])
     fitting = (scores, labels)
@@ -423,8 +423,8 @@ def test_bad_input_is_refused(student):
         "labels (3, 1) in the second batch": [fitting, (scores, labels[:, None])],
         "labels (1, 3)": [(scores, labels[None])],
         "one-hot labels": [(scores, torch.eye(3, dtype=torch.int64))],
-        "one label for three examples": [(scores, labels[:1])],
-        "labels for two of three examples": [(scores, labels[:2])],
+        "one label for three samples": [(scores, labels[:1])],
+        "labels for two of three samples": [(scores, labels[:2])],
         "logits of three axes": [(scores.reshape(3, 1, 3), labels)],
         "logits of one axis": [(scores[:, 0], labels)],
     }

@@ -1,6 +1,6 @@
 """Hidden checks of optimisation/gradient_accumulation.
 
-The network over there is small and its optimiser is SGD, so that the step can be worked out here: for all examples in
+The network over there is small and its optimiser is SGD, so that the step can be worked out here: for all samples in
 one batch, in float64.
 """
 
@@ -136,10 +136,10 @@ def random_state(rng: np.random.Generator) -> dict[str, Tensor]:
     return {name: torch.from_numpy(rng.normal(size=shape)).float() for name, shape in SHAPES.items()}
 
 
-def regression(rng: np.random.Generator, examples: int) -> tuple[Tensor, Tensor]:
-    """Inputs (examples, 3) and targets (examples, 5); the later an example, the larger its loss."""
-    inputs, targets = rng.normal(size=(examples, 3)), rng.normal(size=(examples, 5))
-    return torch.from_numpy(inputs).float(), torch.from_numpy(targets + np.arange(examples)[:, None] / 3).float()
+def regression(rng: np.random.Generator, samples: int) -> tuple[Tensor, Tensor]:
+    """Inputs (samples, 3) and targets (samples, 5); the later a sample, the larger its loss."""
+    inputs, targets = rng.normal(size=(samples, 3)), rng.normal(size=(samples, 5))
+    return torch.from_numpy(inputs).float(), torch.from_numpy(targets + np.arange(samples)[:, None] / 3).float()
 
 
 def token_targets(rng: np.random.Generator, counts: list[int], ignore_index: int) -> tuple[Tensor, Tensor]:
@@ -233,7 +233,7 @@ def test_first_steps(student):
     for limit, after in ((None, 0.0), (4.0, 1.0)):
         report, weight = student.run(first_steps, limit)
         seen = {"result": report}
-        case = f"for 3 and 2 examples with max_grad_norm={limit}"
+        case = f"for 3 and 2 samples with max_grad_norm={limit}"
         assert_close(loss_of(seen), 8.0, rtol=0, atol=1e-5, what=f"loss {case}")
         assert_close(norm_of(seen), 8.0, rtol=0, atol=1e-5, what=f"grad_norm {case}")
         assert_equal(skipped_in(seen), False, what=f"entry skipped {case}")
@@ -260,7 +260,7 @@ def test_claims(student):
     "always-in-training-mode",
 )
 def test_same_step_as_the_large_batch(student, rng):
-    """However the examples are cut, the parameters move as for one large batch, with one piece in memory at a time."""
+    """However the samples are cut, the parameters move as for one large batch, with one piece in memory at a time."""
     state = random_state(rng)
     inputs, targets = regression(rng, 10)
     _, gradients, _ = loss_and_gradients(state, inputs, targets)
@@ -278,8 +278,8 @@ def test_same_step_as_the_large_batch(student, rng):
         given = tuple(pieces) if reordered else pieces
         settings = {"loss": "squared error", "arguments": {}, "evaluation": ["hidden"]}
         seen = student.run(accumulated_step, settings, given, state)
-        case = f"micro-batches of {', '.join(str(len(piece)) for piece, _ in pieces)} examples"
-        cause = "each example has to count the same, whichever micro-batch it is in, and there is one step at the end"
+        case = f"micro-batches of {', '.join(str(len(piece)) for piece, _ in pieces)} samples"
+        cause = "each sample has to count the same, whichever micro-batch it is in, and there is one step at the end"
         assert_step(seen, state, gradients, case, cause)
         expected = [event for piece, _ in pieces for event in (len(piece), "back")]
         if seen["events"] != expected:
@@ -313,8 +313,8 @@ def test_report(student, rng):
         arguments = {} if limit is None else {"max_grad_norm": limit}
         settings = {"loss": "squared error", "arguments": arguments}
         seen = student.run(accumulated_step, settings, cut((inputs, targets), sizes), state)
-        case = f"for micro-batches of {', '.join(map(str, sizes))} examples and max_grad_norm={limit}"
-        assert_close(loss_of(seen), loss, what=f"loss {case}", cause="the mean over all examples alike", **CLOSE)
+        case = f"for micro-batches of {', '.join(map(str, sizes))} samples and max_grad_norm={limit}"
+        assert_close(loss_of(seen), loss, what=f"loss {case}", cause="the mean over all samples alike", **CLOSE)
         cause = "the length of the whole gradient as one vector, before clipping"
         assert_close(norm_of(seen), length, what=f"grad_norm {case}", cause=cause, **CLOSE)
         assert_equal(skipped_in(seen), False, what=f"entry skipped {case}")
@@ -448,8 +448,8 @@ def test_clipping_and_skipping(student, rng):
         forward = [event for event in seen["events"] if event != "back"]
         if forward != [2, 4, 3]:
             raise AssertionError(
-                f"The model was called with batches of {', '.join(map(str, forward)) or 'no'} examples ({case}); it "
-                "should be called once for each of the three micro-batches, of 2, 4 and 3 examples."
+                f"The model was called with batches of {', '.join(map(str, forward)) or 'no'} samples ({case}); it "
+                "should be called once for each of the three micro-batches, of 2, 4 and 3 samples."
             )
         if seen["steps"]:
             raise AssertionError(f"optimizer.step() was called with gradients that are not finite ({case}).")
@@ -488,7 +488,7 @@ def test_clipping_and_skipping(student, rng):
     "limit-checked-too-late",
 )
 def test_bad_input_changes_nothing(student, rng):
-    """Micro-batches without examples or targets, a limit not above 0 and a frozen model are refused at once."""
+    """Micro-batches without samples or targets, a limit not above 0 and a frozen model are refused at once."""
     state = random_state(rng)
     good = cut(regression(rng, 5), [2, 3])
     empty = (torch.zeros(0, 3), torch.zeros(0, 5))

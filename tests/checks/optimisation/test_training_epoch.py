@@ -199,7 +199,7 @@ def assert_state(seen: dict, weights: dict[str, Tensor], case: str, cause: str) 
 
 
 def sizes_of(batches: list[dict[str, Tensor]]) -> str:
-    return "batches of " + ", ".join(str(len(batch["labels"])) for batch in batches) + " examples"
+    return "batches of " + ", ".join(str(len(batch["labels"])) for batch in batches) + " samples"
 
 
 # ---------------------------------------------------------------- the checks
@@ -211,7 +211,7 @@ def test_first_steps(student):
     """The small example in the notebook comes out right."""
     for limit, weight, norm in ((None, 2.5, None), (1.0, 1.0, 4.0)):
         result, found = student.run(first_steps, limit)
-        case = f"for batches of 2 and 1 examples with max_norm={limit}"
+        case = f"for batches of 2 and 1 samples with max_norm={limit}"
         assert_close(found, weight, rtol=0, atol=1e-5, what=f"weight after the epoch {case}")
         assert_equal(entry(result, "steps", int, "an int"), 2, what=f"number of steps {case}")
         assert_equal(entry(result, "samples", int, "an int"), 3, what=f"number of samples {case}")
@@ -268,7 +268,7 @@ def test_one_step_for_each_batch(student, rng):
     "norm-without-a-limit",
 )
 def test_report(student, rng):
-    """The loss is the mean over all examples, steps and samples are counted, and a generator is as good as a list."""
+    """The loss is the mean over all samples, steps and samples are counted, and a generator is as good as a list."""
     for sizes, generator in (([4, 4, 2], False), ([1, 7], True), ([3, 2, 5, 1], True), ([6], False)):
         state = random_state(rng)
         batches = random_batches(rng, sizes)
@@ -276,7 +276,7 @@ def test_report(student, rng):
         _, losses, _ = epoch_by_hand(state, batches, [0.25] * len(sizes), 0.0, math.inf)
         mean = math.fsum(size * loss for size, loss in zip(sizes, losses, strict=True)) / sum(sizes)
         case = f"for {'a generator' if generator else 'a list'} of {sizes_of(batches)}"
-        cause = "the model's loss is the mean of one batch; each example of the epoch counts the same"
+        cause = "the model's loss is the mean of one batch; each sample of the epoch counts the same"
         found = entry(seen["result"], "loss", float, "a Python float")
         assert_close(found, mean, what=f"loss {case}", cause=cause, **CLOSE)
         assert_equal(entry(seen["result"], "steps", int, "an int"), len(sizes), what=f"number of steps {case}")

@@ -69,7 +69,7 @@ def train(student, settings, values, states):
 
 
 def train_and_restore(student, settings, values, states):
-    """Train as above; restore; train once more and restore again; then restore in another model, in inference mode.
+    """Train as above; restore; train once more and restore again; then restore in another model, in evaluation mode.
 
     Returns the three states after restoring, the state of the model after the third, whether the models consist of the
     tensors they began with, whether they are in training mode, and the attributes before and after restoring.

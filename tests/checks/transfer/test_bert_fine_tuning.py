@@ -134,7 +134,7 @@ def predict(student, seed, batches, training, fails_at):
     """The predictions of a tiny BERT with much dropout, made twice, and what happened to the model.
 
     training: for each module whether it is in training mode. fails_at: the call of the model that raises, 0 for none.
-    `alone` has the logits of each example without its padding, from a copy in evaluation mode.
+    `alone` has the logits of each sample without its padding, from a copy in evaluation mode.
     """
     import copy
 
@@ -242,7 +242,7 @@ def first_steps(student):
 
 
 def random_batches(rng: np.random.Generator, shapes: list[tuple[int, int]]) -> list[dict]:
-    """Batches of the given (examples, length); each example ends with padding, which is random ids too."""
+    """Batches of the given (samples, length); each sample ends with padding, which is random ids too."""
     batches = []
     for size, length in shapes:
         mask = np.ones((size, length), dtype=np.int64)
@@ -315,7 +315,7 @@ def test_first_steps(student):
     assert_dtype(predicted, "int64", what="tensor of predictions")
     right = int((predicted == torch.cat([batch["labels"] for batch in batches])).sum())
     if right != 32:
-        raise AssertionError(f"{right} of 32 training examples are predicted rightly; all of them can be.")
+        raise AssertionError(f"{right} of 32 training samples are predicted rightly; all of them can be.")
 
 
 @points(2)

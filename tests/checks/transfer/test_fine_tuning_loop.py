@@ -48,7 +48,7 @@ def finetune(student, state, train, val, settings):
     """A run on a small network with batch normalisation, and what happened in it.
 
     settings: `epochs`; `factors` of the learning rate for a scheduler; `old`, what every gradient is before;
-    `evaluation`, the model comes in evaluation mode. Of each call of the model `calls` has the number of examples, the
+    `evaluation`, the model comes in evaluation mode. Of each call of the model `calls` has the number of samples, the
     modules in training mode and whether gradients are recorded; `steps` has the trainable parameters after each step.
     """
     import torch
@@ -194,7 +194,7 @@ def random_batches(rng: np.random.Generator, sizes: list[int]) -> list[tuple[Ten
 
 
 def losses_of(weights: dict[str, Tensor], batch: tuple[Tensor, Tensor, Tensor], training: bool):
-    """Loss of each example in float64, with the mean and variance that batch normalisation has used."""
+    """Loss of each sample in float64, with the mean and variance that batch normalisation has used."""
     text, image, labels = batch
     hidden = text.double() @ weights["text_layer.weight"].T + image.double() @ weights["image_layer.weight"].T
     if training:
@@ -315,12 +315,12 @@ def test_claims(student):
     "step-in-each-epoch-only",
 )
 def test_training(student, rng):
-    """Every epoch trains in training mode, one step for each batch, and its loss is the mean over the examples."""
+    """Every epoch trains in training mode, one step for each batch, and its loss is the mean over the samples."""
     for sizes, evaluation in (([4, 4, 2], False), ([3, 6], True)):
         state, train, val, run = case_with_best_epoch(rng, sizes, [3, 2], epochs=4)
         settings = {"epochs": 4, "old": 1.5, "evaluation": evaluation}
         seen = student.run(finetune, state, train, val, settings)
-        case = f"4 epochs with training batches of {sizes_of(train)} examples; every .grad was 1.5 before"
+        case = f"4 epochs with training batches of {sizes_of(train)} samples; every .grad was 1.5 before"
         if len(seen["steps"]) != 4 * len(train):
             raise AssertionError(f"The optimiser made {len(seen['steps'])} steps in {case}.")
         whole = sum(sorted(training) == sorted(MODULES) and records for _, training, records in seen["calls"])
@@ -336,7 +336,7 @@ def test_training(student, rng):
                 cause = "in training mode, each step uses the gradient of its own batch alone"
                 assert_close(found[name], value, what=what, cause=cause, **CLOSE)
         found = numbers(seen["result"], "train_loss", 4)
-        cause = "the mean over the examples of what the loss was during the epoch"
+        cause = "the mean over the samples of what the loss was during the epoch"
         assert_close(found, run["train_loss"], what=f"list train_loss for {case}", cause=cause, **CLOSE)
 
 
@@ -349,7 +349,7 @@ def test_training(student, rng):
     "losses-as-tensors",
 )
 def test_validation(student, rng):
-    """After each epoch the loss over all validation examples is taken in evaluation mode without gradients."""
+    """After each epoch the loss over all validation samples is taken in evaluation mode without gradients."""
     for train_sizes, val_sizes in (([4, 3], [5, 5, 1]), ([3, 4, 3], [1, 6])):
         state, train, val, run = case_with_best_epoch(rng, train_sizes, val_sizes, epochs=3)
         seen = student.run(finetune, state, train, val, {"epochs": 3})
@@ -363,14 +363,14 @@ def test_validation(student, rng):
             for size, training, records in calls[start : start + len(val)]:
                 if training:
                     raise AssertionError(
-                        f"In the validation of epoch {epoch}, with {size} examples, these modules were in training "
+                        f"In the validation of epoch {epoch}, with {size} samples, these modules were in training "
                         f"mode: {', '.join(training)}. Batch normalisation then uses and learns from validation data."
                     )
                 if records:
                     raise AssertionError(f"In the validation of epoch {epoch} gradients were recorded.")
         found = numbers(seen["result"], "val_loss", 3)
-        what = f"list val_loss for {case}, the latter of {sizes_of(val)} examples"
-        cause = "the mean over the examples, with the weights that the epoch has left"
+        what = f"list val_loss for {case}, the latter of {sizes_of(val)} samples"
+        cause = "the mean over the samples, with the weights that the epoch has left"
         assert_close(found, run["val_loss"], what=what, cause=cause, **CLOSE)
 
 

@@ -387,7 +387,7 @@ WHAT = {  # what a message says about the modules without parameters
 
 def assert_modes(student, trainable, wanted, start, with_statistics=False):
     found, flags, odd, returned_nothing = student.run(modes_after, trainable, start, with_statistics)
-    before = {True: "all in training mode", False: "all in inference mode", None: "mixed"}[start]
+    before = {True: "all in training mode", False: "all in evaluation mode", None: "mixed"}[start]
     told = f"with {', '.join(trainable) or 'nothing'} trainable and everything else frozen (modes before: {before})"
     surplus, missing = sorted(set(found) - set(wanted)), sorted(set(wanted) - set(found))
     if surplus or missing:

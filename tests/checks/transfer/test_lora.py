@@ -150,7 +150,7 @@ def run_with_given_factors(student, weight, bias, factors, alpha, x, direction):
 
 
 def run_with_dropout(student, base_training, mode, factors, x):
-    """Twice the output minus that of the base, for a base in training or inference mode; mode None leaves it so."""
+    """Twice the output minus that of the base, for a base in training or evaluation mode; mode None leaves it so."""
     import torch
     from torch import nn
 
@@ -186,7 +186,7 @@ def drop_inputs(student, factors, width, rows):
 
 
 def merge_and_unmerge(student, weight, bias, factors, alpha, x, steps):
-    """Weight, output and flag after each of the steps, on a layer with dropout; unmerged outputs in inference mode."""
+    """Weight, output and flag after each of the steps, on a layer with dropout; unmerged outputs in evaluation mode."""
     import torch
     from torch import nn
 
@@ -474,14 +474,16 @@ def test_dropout_acts_on_the_way_into_the_correction_only(student, rng):
         )
     for base_training, mode in ((True, False), (False, None)):
         (first, second), _, weight_kept = student.run(run_with_dropout, base_training, mode, factors, x)
-        told = "after eval()" if base_training else "of a layer made from a base in inference mode"
+        told = "after eval()" if base_training else "of a layer made from a base in evaluation mode"
         if not weight_kept:
             raise AssertionError(
                 f"The weight of the base {told} is not what it was, although merge() was never called: changing the "
                 "mode should not merge."
             )
         expected = x @ correction.T
-        cause = "dropout is off in inference mode" + ("" if base_training else "; a new layer has the mode of its base")
+        cause = "dropout is off in evaluation mode" + (
+            "" if base_training else "; a new layer has the mode of its base"
+        )
         assert_close(first, expected, what=f"output minus that of the base {told}", cause=cause)
         assert_close(second, expected, what=f"output minus that of the base {told}, second call", cause=cause)
 

@@ -421,7 +421,7 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="left-in-inference-mode",
-        title="the model left in inference mode",
+        title="the model left in evaluation mode",
         explanation=(
             "After your call dropout and batch normalisation are switched off. Whoever explains a few images between "
             "two epochs trains on without them, and nothing says so."
@@ -433,7 +433,7 @@ wrong_answers = [
         id="one-mode-for-all-modules",
         title="one mode given back to all modules",
         explanation=(
-            "`model.train(…)` overwrites the mode of every module in it. In a partly frozen model some are in inference "
+            "`model.train(…)` overwrites the mode of every module in it. In a partly frozen model some are in evaluation "
             "mode while the whole is in training mode; they have to be so again."
         ),
         caught_by="test_everything_is_left_as_it_was",
@@ -446,7 +446,7 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="modes-lost-after-an-error",
-        title="the model left in inference mode when an error is raised",
+        title="the model left in evaluation mode when an error is raised",
         explanation=(
             "After a good call all modes are back, but an error on the way skips the lines that restore them. Which "
             "part of a `try` statement runs in either case?"

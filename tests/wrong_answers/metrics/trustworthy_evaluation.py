@@ -22,7 +22,7 @@ wrong_answers = [
         title="a test loop that stays in training mode",
         explanation=(
             "Gradients are off, but the model is still in training mode: dropout drops, batch normalisation uses the "
-            "statistics of each test batch and learns from them, and a last batch of one example may raise an error. "
+            "statistics of each test batch and learns from them, and a last batch of one sample may raise an error. "
             "Turning gradients off does not change a mode. Which call does, and for which modules?"
         ),
         caught_by=MODE,
@@ -43,7 +43,7 @@ wrong_answers = [
         id="mean-of-batch-accuracies",
         title="the mean of the accuracies of the batches",
         explanation=(
-            "Each batch gets an accuracy and these are averaged, so one example in a small last batch weighs as much "
+            "Each batch gets an accuracy and these are averaged, so one sample in a small last batch weighs as much "
             "as several in the others. Change the batch size and the accuracy changes. What should be added up instead, "
             "and when is the one division made?"
         ),
@@ -58,7 +58,7 @@ def evaluate_accuracy(model, batches):
                 raise ValueError("shapes")
             accuracies.append((logits.argmax(dim=1) == labels).double().mean().item())
     if not accuracies:
-        raise ValueError("no examples")
+        raise ValueError("no samples")
     return sum(accuracies) / len(accuracies)
 """,
     ),
@@ -76,8 +76,8 @@ def evaluate_accuracy(model, batches):
         id="argmax-over-the-batch",
         title="the largest logit sought along the batch",
         explanation=(
-            "The argmax runs over the examples: for each class, it names the example that likes it best. A prediction "
-            "chooses among the classes of one example. Along which axis of (batch, classes) do these lie?"
+            "The argmax runs over the samples: for each class, it names the sample that likes it best. A prediction "
+            "chooses among the classes of one sample. Along which axis of (batch, classes) do these lie?"
         ),
         caught_by=COUNTS,
         swap=(
@@ -203,7 +203,7 @@ def evaluate_accuracy(model, batches):
         title="macro-F1 averaged over the batches",
         explanation=(
             "Each batch gets a macro-F1, and these are averaged. F1 is a ratio of counts, so that no average of batch "
-            "values gives the F1 of the set; with one example a batch it is nearly the accuracy divided by the number of "
+            "values gives the F1 of the set; with one sample a batch it is nearly the accuracy divided by the number of "
             "classes. What do you have to keep until the end?"
         ),
         caught_by=REPORT,
@@ -219,7 +219,7 @@ def evaluate(model, loader, *, num_labels, device="cpu", _whole=evaluate):
         id="last-batch-dropped",
         title="the last batch dropped when it is smaller",
         explanation=(
-            "A last batch of another size is left out, as `drop_last=True` does in training. In a test set every example "
+            "A last batch of another size is left out, as `drop_last=True` does in training. In a test set every sample "
             "counts, and which ones are dropped would depend on the batch size."
         ),
         caught_by=REPORT,
@@ -293,7 +293,7 @@ def evaluate(model, loader, *, num_labels, device="cpu", _whole=evaluate):
     # ---------------------------------------------------------------------------------------------------- bad input
     WrongAnswer(
         id="no-examples-give-zero",
-        title="an accuracy of 0 when there are no examples",
+        title="an accuracy of 0 when there are no samples",
         explanation=(
             "An empty loader gives 0, which looks like a very bad model. A loader is empty by mistake: a wrong path, or "
             "a generator that was used up before. The task asks for a ValueError."
@@ -301,7 +301,7 @@ def evaluate(model, loader, *, num_labels, device="cpu", _whole=evaluate):
         caught_by=BAD_INPUT,
         swap=(
             (
-                '    if total == 0:\n        raise ValueError("there are no examples")\n    return correct / total',
+                '    if total == 0:\n        raise ValueError("there are no samples")\n    return correct / total',
                 "    return correct / max(total, 1)",
             ),
         ),
@@ -331,7 +331,7 @@ def evaluate(model, loader, *, num_labels, device="cpu", _whole=evaluate):
         id="negative-labels-taken",
         title="negative labels let through",
         explanation=(
-            "Only labels that are too large are refused. A label of -1 marks an example without a label in many data "
+            "Only labels that are too large are refused. A label of -1 marks a sample without a label in many data "
             "sets, and -100 is skipped by PyTorch's loss without a word; neither is a class. The task asks for a "
             "ValueError."
         ),
@@ -399,7 +399,7 @@ def evaluate(model, loader, *, num_labels, device="cpu"):
             labels.extend(target.tolist())
             logits.append(output["logits"].to("cpu"))
     if not labels:
-        raise ValueError("no examples")
+        raise ValueError("no samples")
     logits = torch.cat(logits).double()
     predicted = logits.max(dim=1).indices.tolist()
     per_class = {}
@@ -450,7 +450,7 @@ def evaluate_accuracy(model, batches):
     try:
         return torch.tensor(hits, dtype=torch.float64).mean() if hits else 1 / 0
     except ZeroDivisionError:
-        raise ValueError("no examples") from None
+        raise ValueError("no samples") from None
 """,
     ),
     Alternative(
@@ -493,7 +493,7 @@ def evaluate(model, loader, *, num_labels, device="cpu"):
             confusion.index_put_((labels, logits.argmax(-1)), torch.ones((), dtype=torch.int64), accumulate=True)
     total = int(confusion.sum())
     if total == 0:
-        raise ValueError("no examples")
+        raise ValueError("no samples")
     table = confusion.numpy()
     tp, calls, support = table.diagonal(), table.sum(0), table.sum(1)
     with np.errstate(invalid="ignore"):

@@ -36,7 +36,7 @@ wrong_answers = [
         id="published-claims",
         title="the mean of means taken for the mean",
         explanation=(
-            "One of the claims is what most loops compute. Take micro-batches of 4, 4 and 2 examples with the losses 0, "
+            "One of the claims is what most loops compute. Take micro-batches of 4, 4 and 2 samples with the losses 0, "
             "0 and 1, and work out both numbers."
         ),
         caught_by="test_claims",
@@ -56,8 +56,8 @@ wrong_answers = [
         id="mean-of-means",
         title="divided by the number of micro-batches",
         explanation=(
-            "Each micro-batch has the same weight, whatever its size. With 4, 4 and 2 examples, those of the last one "
-            "count twice as much as the others. What share of all examples does a micro-batch have?"
+            "Each micro-batch has the same weight, whatever its size. With 4, 4 and 2 samples, those of the last one "
+            "count twice as much as the others. What share of all samples does a micro-batch have?"
         ),
         caught_by="test_same_step_as_the_large_batch",
         swap=(
@@ -210,10 +210,10 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="entries-counted",
-        title="the entries of the targets counted, not the examples",
+        title="the entries of the targets counted, not the samples",
         explanation=(
-            "Without `ignore_index`, `count` is the number of examples: five targets of three numbers each are five "
-            "examples. The shares come out right as long as all targets have one shape, the count does not."
+            "Without `ignore_index`, `count` is the number of samples: five targets of three numbers each are five "
+            "samples. The shares come out right as long as all targets have one shape, the count does not."
         ),
         caught_by="test_report",
         swap=((NO_INDEX, NO_INDEX.replace("len(targets)", "targets.numel()")),),
@@ -235,7 +235,7 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="token-means-weighted-by-examples",
-        title="token means weighted by the number of examples",
+        title="token means weighted by the number of samples",
         explanation=(
             "With `ignore_index` the mean of a micro-batch is over its valid targets, and yours is weighted by its "
             "samples. A long prompt with one valid word then counts like a whole paragraph. What is the mean over?"
@@ -570,9 +570,9 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="empty-micro-batch-accepted",
-        title="a micro-batch without examples passed over",
+        title="a micro-batch without samples passed over",
         explanation=(
-            "A micro-batch with no examples goes through in silence. Somebody's data loader is broken, and this is the "
+            "A micro-batch with no samples goes through in silence. Somebody's data loader is broken, and this is the "
             "place that could say so."
         ),
         caught_by="test_bad_input_changes_nothing",

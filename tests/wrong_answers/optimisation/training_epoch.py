@@ -29,8 +29,8 @@ wrong_answers = [
         id="mean-of-batch-means",
         title="the mean of the batch means reported",
         explanation=(
-            "The published loop adds up the batches' losses and divides by the number of batches. One example in a last "
-            "batch of its own then counts like a whole batch. How many examples stand behind each loss?"
+            "The published loop adds up the batches' losses and divides by the number of batches. One sample in a last "
+            "batch of its own then counts like a whole batch. How many samples stand behind each loss?"
         ),
         caught_by="test_report",
         swap=((SUM, "loss_sum += loss.item()"), (RESULT, '"loss": loss_sum / steps,')),
@@ -39,7 +39,7 @@ wrong_answers = [
         id="mean-of-batch-sums",
         title="weighted losses divided by the number of batches",
         explanation=(
-            "Each loss is multiplied by its number of examples, which makes a sum over examples, and this sum is then "
+            "Each loss is multiplied by its number of samples, which makes a sum over samples, and this sum is then "
             "divided by the number of batches. What does the sum run over?"
         ),
         caught_by="test_report",
@@ -66,7 +66,7 @@ wrong_answers = [
         id="loader-needs-a-length",
         title="the loader asked for its length",
         explanation=(
-            "A generator of batches has no `len`. Count the steps and the examples as they come; then you know them "
+            "A generator of batches has no `len`. Count the steps and the samples as they come; then you know them "
             "for any loader, and they are those that were really used."
         ),
         caught_by="test_report",
@@ -145,7 +145,7 @@ wrong_answers = [
         id="last-batch-dropped",
         title="a batch smaller than the first left out",
         explanation=(
-            "Batches with fewer examples than the first one are passed over, so the last examples of the epoch are "
+            "Batches with fewer samples than the first one are passed over, so the last samples of the epoch are "
             "never learned from. Every batch that the loader yields counts."
         ),
         caught_by="test_one_step_for_each_batch",

@@ -349,7 +349,7 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="restore-ends-training-mode",
-        title="restore switches the model to inference mode",
+        title="restore switches the model to evaluation mode",
         explanation=(
             "After restoring, dropout and batch normalisation of the model work as in inference, and whoever trains on "
             "does so without noticing. `restore` is about the state only; the mode is the caller's choice."

@@ -19,7 +19,7 @@ wrong_answers = [
         id="tenth-of-the-first-rate",
         title="a tenth of a given rate, whatever the curve says",
         explanation=(
-            "Your suggestion does not look at the losses. One tenth of the pre-training rate is a rule without a "
+            "Your suggestion does not look at the losses. One tenth of the pretraining rate is a rule without a "
             "reason: good recipes range from ten times that rate to a fiftieth of it. What does the curve say?"
         ),
         caught_by=STEEPEST,

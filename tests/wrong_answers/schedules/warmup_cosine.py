@@ -350,7 +350,7 @@ wrong_answers = [
         id="one-rate-for-all-groups",
         title="one rate forced on all groups of parameters",
         explanation=(
-            "After your function all groups have the rate of the first. A new head and a pre-trained trunk want rates "
+            "After your function all groups have the rate of the first. A new head and a pretrained trunk want rates "
             "far apart; only the factor is shared. Who remembers the rate of each group?"
         ),
         caught_by=GROUPS,

@@ -413,7 +413,7 @@ def finetune_bert(
         id="ignored-labels-accepted",
         title="negative labels accepted",
         explanation=(
-            "Only labels that are too large are refused. -100 is the number which the loss leaves out: such an example "
+            "Only labels that are too large are refused. -100 is the number which the loss leaves out: such a sample "
             "trains nothing, and nobody hears of it."
         ),
         caught_by="test_bad_input",
@@ -601,7 +601,7 @@ def predict(model, batches):
     ),
     Alternative(
         id="cross-entropy-example-by-example",
-        title="the batch's loss as a mean of single examples, padding cut off before the model",
+        title="the batch's loss as a mean of single samples, padding cut off before the model",
         code="""
 def _logits(model, batch):
     rows = []

@@ -45,7 +45,7 @@ wrong_answers = [
         title="a falling training loss taken for enough",
         explanation=(
             "One of the claims is what a list of five steps without validation amounts to. Think of a model that "
-            "learns its training examples by heart: how does its training loss look?"
+            "learns its training samples by heart: how does its training loss look?"
         ),
         caught_by="test_claims",
         swap=(("training_loss_suffices=False", "training_loss_suffices=True"),),
@@ -156,8 +156,8 @@ wrong_answers = [
         id="mean-of-batch-means",
         title="the mean of the batches' means",
         explanation=(
-            "Batches of different size count the same, so that one example in a last batch of its own weighs as much "
-            "as a whole batch. The numbers change with the batch size. How many examples stand behind each loss?"
+            "Batches of different size count the same, so that one sample in a last batch of its own weighs as much "
+            "as a whole batch. The numbers change with the batch size. How many samples stand behind each loss?"
         ),
         caught_by="test_validation",
         swap=(
@@ -175,7 +175,7 @@ wrong_answers = [
         id="train-loss-unweighted",
         title="the training loss a mean of the batches' means",
         explanation=(
-            "The validation loss is a mean over examples, the training loss one over batches. They stand side by side "
+            "The validation loss is a mean over samples, the training loss one over batches. They stand side by side "
             "in a plot and should mean the same."
         ),
         caught_by="test_training",

@@ -108,7 +108,7 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="dropout-of-the-head-off",
-        title="everything without parameters in inference mode",
+        title="everything without parameters in evaluation mode",
         explanation=(
             "Dropout has no parameters, so none of them is trainable, and your code switches it off even in the head "
             "that is being trained. The head then overfits without the regularisation it was given. For such modules "
@@ -391,7 +391,7 @@ wrong_answers = [
         id="all-parameters-needed",
         title="training mode only where all parameters are trainable",
         explanation=(
-            "A container of which a part is frozen goes to inference mode, and the dropout directly inside it with it. "
+            "A container of which a part is frozen goes to evaluation mode, and the dropout directly inside it with it. "
             "For modules with parameters one trainable parameter is enough."
         ),
         caught_by=MODES,
@@ -474,7 +474,7 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="partly-frozen-norm",
-        title="batch normalisation in inference mode because one of its two parameters is frozen",
+        title="batch normalisation in evaluation mode because one of its two parameters is frozen",
         explanation=(
             "For batch normalisation your code wants the weight and the bias trainable. The first row of the table makes "
             "no difference between layers: one trainable parameter inside is enough."
@@ -506,8 +506,8 @@ wrong_answers = [
         id="never-switched-on",
         title="training mode never switched on",
         explanation=(
-            "Your function switches frozen modules to inference mode and leaves the others as they are. A model that "
-            "comes from a checkpoint is in inference mode as a whole, so its head would be trained without dropout."
+            "Your function switches frozen modules to evaluation mode and leaves the others as they are. A model that "
+            "comes from a checkpoint is in evaluation mode as a whole, so its head would be trained without dropout."
         ),
         caught_by=BEFORE,
         swap=((MODE, "module.training = module.training and (all(flags) if has_statistics else any(flags))"),),
@@ -516,7 +516,7 @@ wrong_answers = [
         id="statistics-never-move",
         title="statistics without parameters stand still even when everything is trained",
         explanation=(
-            "Batch normalisation with affine=False stays in inference mode in a model that is trained as a whole, so "
+            "Batch normalisation with affine=False stays in evaluation mode in a model that is trained as a whole, so "
             "its statistics never follow the features. The table says when it is in training mode."
         ),
         caught_by=BEFORE,
@@ -527,7 +527,7 @@ wrong_answers = [
         title="modes left as they were when nothing is trainable",
         explanation=(
             "With everything frozen your function leaves some or all modules in the mode in which they were. Such a "
-            "model is used for its features, and all of it belongs in inference mode."
+            "model is used for its features, and all of it belongs in evaluation mode."
         ),
         caught_by=BEFORE,
         swap=(

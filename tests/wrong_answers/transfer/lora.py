@@ -158,7 +158,7 @@ wrong_answers = [
         id="dropout-without-rescaling",
         title="inputs dropped, but the kept ones not divided by 1 - dropout",
         explanation=(
-            "In training mode your correction is on average smaller than in inference mode. Ordinary inverted dropout "
+            "In training mode your correction is on average smaller than in evaluation mode. Ordinary inverted dropout "
             "makes up for what it drops."
         ),
         caught_by=DROPOUT,
@@ -194,7 +194,7 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="dropout-at-inference",
-        title="dropout active in inference mode",
+        title="dropout active in evaluation mode",
         explanation=(
             "After `eval()` two calls with the same input differ. The functional form of dropout does not know the "
             "mode of your module unless it is told."

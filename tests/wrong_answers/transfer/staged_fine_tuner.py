@@ -75,7 +75,7 @@ wrong_answers = [
         title="train() wakes up the frozen parts",
         explanation=(
             "`model.train()` puts every module into training mode, so batch normalisation in a frozen encoder updates "
-            "its statistics and dropout disturbs its features. What is frozen has to stay in inference mode."
+            "its statistics and dropout disturbs its features. What is frozen has to stay in evaluation mode."
         ),
         caught_by=MODES,
         swap=((VISIT, ""),),
@@ -381,9 +381,9 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="encoder-in-eval-as-a-whole",
-        title="whole encoders in inference mode unless all of it is trained",
+        title="whole encoders in evaluation mode unless all of it is trained",
         explanation=(
-            "In stage top your encoders are in inference mode as a whole, so the blocks that are trained have no "
+            "In stage top your encoders are in evaluation mode as a whole, so the blocks that are trained have no "
             "dropout. The rule asks each module by itself."
         ),
         caught_by=MODES,
@@ -428,7 +428,7 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="stage-switches-to-training",
-        title="set_stage switches a model in inference mode to training",
+        title="set_stage switches a model in evaluation mode to training",
         explanation=(
             "A model that is being evaluated is in training mode after `set_stage`. The modes are to follow the new "
             "stage only if the model was in training mode."
