@@ -1,21 +1,14 @@
 # %% [markdown]
 # # Dynamic batching: latency against throughput
 #
-# ## The interview question
+# Asked why deployment matters, people praise what a deployed model brings: access, scale, lower cost, lower latency.
+# None of these comes from deploying as such; each has to be engineered, and most are bought with something else.
+# Dynamic batching is the clearest case: requests wait for company, so that the accelerator serves more of them a
+# second. How long they wait, and for whom, you can work out on paper and simulate in twenty lines. Here you answer the
+# interview question in your own words, judge eight claims about it, and simulate a server that batches, with the
+# percentiles of its latencies.
 #
-# > **What does it take to deploy a multimodal model, and why does deployment matter?**
-#
-# The quick answer praises what a deployed model brings: access, scale, lower cost, lower latency. None of these comes
-# from deploying as such; each has to be engineered, and most are bought with something else. Dynamic batching is the
-# clearest case: requests wait for company, so that the accelerator serves more of them a second. How long they wait,
-# and for whom, you can work out on paper and simulate in twenty lines.
-#
-# The notebook has three parts, about 45 minutes in all:
-#
-# 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand, about 10 minutes).
-# 2. **Judge it**: eight true/false claims, among them one that is often published wrongly (3 points, about 5 minutes).
-# 3. **Build it**: a simulation of a server that batches, and the percentiles of its latencies (7 points, about 30
-#    minutes).
+# Plan about 45 minutes: 10 for the answer, 5 for the claims, 30 for the code.
 
 # %%
 import math
@@ -25,9 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 # %% [markdown]
-# ## 1. Say it
+# ## The question
 #
-# Answer the interview question as you would say it aloud, in 10 to 15 sentences. The answer is worth 4 points and is
+# *"What does it take to deploy a multimodal model, and why does deployment matter?"*
+#
+# Answer in the next cell as you would say it aloud, in 10 to 15 sentences. The answer is worth 4 points and is
 # read by a person, one point for each of these:
 #
 # - *the artefact*: what exactly is shipped, how it is exported and made smaller, and what deploying alone does not do;
@@ -78,10 +73,10 @@ from numpy.typing import ArrayLike
 # An answer that lists only advantages of deployment earns at most half a point.
 
 # %% [markdown]
-# ## 2. Judge it
+# ## Eight claims
 #
-# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it. All of them must
-# be right for the 3 points, so guessing earns nothing.
+# Set each claim to `True` or `False`; one of the wrong ones is often published. The point of the exercise is the reason
+# you could give for each. All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -129,7 +124,7 @@ claims.update(
 ### END SOLUTION
 
 # %% [markdown]
-# ## 3. Build it
+# ## The code
 #
 # **One idea:** a batch has one moment of departure, the first at which it is due *and* the server is free. Everything
 # else (who is in it, when they finish, how long they took) follows from that moment.
@@ -278,7 +273,7 @@ def percentile(latency: ArrayLike, q: float) -> float:
 # assert np.isclose(percentile(latency, 75), 2), percentile(latency, 75)
 
 # %% [markdown]
-# ### Hints
+# ## Hints
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -307,7 +302,7 @@ def percentile(latency: ArrayLike, q: float) -> float:
 # </details>
 
 # %% [markdown]
-# ### References
+# ## References
 #
 # - Daniel Crankshaw, Xin Wang, Giulio Zhou, Michael J. Franklin, Joseph E. Gonzalez, Ion Stoica (2017). Clipper: A
 #   Low-Latency Online Prediction Serving System.

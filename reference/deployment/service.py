@@ -1,19 +1,13 @@
 # %% [markdown]
 # # A service for the model
 #
-# ## The interview question
+# Asked how a model is put into service, most people name a row of headings: make it smaller, put it behind an API,
+# scale it, watch it, secure it. The next questions are what each of them changes, how one would notice that it went
+# wrong, and what a client is told then. The last can be written down completely: for every request, however broken,
+# there is exactly one right answer. Here you answer the interview question in your own words, judge eight claims about
+# it, and write a web service around a model that keeps its promises.
 #
-# > **What do you consider when you put a fine-tuned model into service?**
-#
-# The quick answer is a row of headings: make it smaller, put it behind an API, scale it, watch it, secure it. The next
-# questions are what each of them changes, how one would notice that it went wrong, and what a client is told then. The
-# last can be written down completely: for every request, however broken, there is exactly one right answer.
-#
-# The notebook has three parts, about 60 minutes in all:
-#
-# 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand, about 10 minutes).
-# 2. **Judge it**: eight true/false claims, some of them often published wrongly (3 points, about 5 minutes).
-# 3. **Build it**: a web service around a model that keeps its promises (7 points, about 45 minutes).
+# Plan about 60 minutes: 10 for the answer, 5 for the claims, 45 for the code.
 
 # %%
 import asyncio
@@ -28,10 +22,12 @@ import pydantic
 from fastapi import FastAPI
 
 # %% [markdown]
-# ## 1. Say it
+# ## The question
 #
-# Answer the question as you would say it aloud, in 12 to 18 sentences. The answer is worth 4 points and is read by a
-# person, one point for each of these:
+# *"What do you consider when you put a fine-tuned model into service?"*
+#
+# Answer in the next cell as you would say it aloud, in 12 to 18 sentences. The answer is worth 4 points and is read by
+# a person, one point for each of these:
 #
 # 1. how the model is made smaller or faster, and how you check what that cost;
 # 2. what the service promises to its clients;
@@ -96,10 +92,10 @@ from fastapi import FastAPI
 #   Post-Training Quantization for Large Language Models.
 
 # %% [markdown]
-# ## 2. Judge it
+# ## Eight claims
 #
-# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it. All of them must
-# be right for the 3 points, so guessing earns nothing.
+# Set each claim to `True` or `False`; some of the wrong ones are often published. The point of the exercise is the
+# reason you could give for each. All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -147,7 +143,7 @@ claims.update(
 ### END SOLUTION
 
 # %% [markdown]
-# ## 3. Build it
+# ## The code
 #
 # **One idea:** a service is a contract. Each request gets exactly one status, bad ones are refused before the model is
 # called, and whatever happens inside, the client learns that it failed but not how.
@@ -328,7 +324,7 @@ def create_app(
 # `app = create_app(predict, …)` at its end, and `uvicorn app:app` serves it. The checker talks real HTTP/1.1 to your
 # application, without a network; cells of your own that start a `TestClient` are stepped over there.
 #
-# ### Hints
+# ## Hints
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -359,7 +355,7 @@ def create_app(
 # </details>
 
 # %% [markdown]
-# ### References
+# ## References
 #
 # - Eric Breck, Shanqing Cai, Eric Nielsen, Michael Salib, D. Sculley (2017). The ML Test Score: A Rubric for ML
 #   Production Readiness and Technical Debt Reduction.

@@ -1,30 +1,24 @@
 # %% [markdown]
 # # Classification metrics
 #
-# ## The interview question
+# Interviewers like to ask for metrics because the quick answer, "accuracy, precision, recall, F1 and AUC", invites
+# three follow-ups: averaged how over the classes, counted over what, and where is the part about *multimodal*? A model
+# that never leaves the majority class has a fine accuracy, and a vision-language model can have a fine score without
+# looking at the image. Here you answer the interview question in your own words, judge eight claims about it, and count
+# one confusion matrix, off which every classification metric is read.
 #
-# > **You have fine-tuned a multimodal model. Which metrics do you use to evaluate it, and why those?**
-#
-# Interviewers like this question because the quick answer, "accuracy, precision, recall, F1 and AUC", invites three
-# follow-ups: averaged how over the classes, counted over what, and where is the part about *multimodal*? A model that
-# never leaves the majority class has a fine accuracy, and a vision-language model can have a fine score without
-# looking at the image.
-#
-# The notebook has three parts, about 45 minutes in all:
-#
-# 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand, about 10 minutes).
-# 2. **Judge it**: eight true/false claims, among them some that are often published wrongly (3 points,
-#    about 5 minutes).
-# 3. **Build it**: one confusion matrix, and every classification metric read off it (7 points, about 30 minutes).
+# Plan about 45 minutes: 10 for the answer, 5 for the claims, 30 for the code.
 
 # %%
 import numpy as np
 from numpy.typing import ArrayLike
 
 # %% [markdown]
-# ## 1. Say it
+# ## The question
 #
-# Answer the interview question as you would say it aloud, in 10 to 15 sentences. Say of every metric that you name what
+# *"You have fine-tuned a multimodal model. Which metrics do you use to evaluate it, and why those?"*
+#
+# Answer in the next cell as you would say it aloud, in 10 to 15 sentences. Say of every metric that you name what
 # it measures or when it misleads. The answer is worth 4 points and is read by a person, one point for each of these:
 #
 # 1. metrics of predicted classes, and what an average over the classes weighs;
@@ -104,11 +98,12 @@ from numpy.typing import ArrayLike
 #   Reasoning Benchmark for Expert AGI.
 
 # %% [markdown]
-# ## 2. Judge it
+# ## Eight claims
 #
-# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it. A claim is true if
-# it holds for all data that it speaks of. Macro and micro averages are defined in part 3; ROC-AUC is the area under the
-# ROC curve (`metrics/ranking_curves`). All of them must be right for the 3 points, so guessing earns nothing.
+# Set each claim to `True` or `False`; some of the wrong ones are often published. The point of the exercise is the
+# reason you could give for each. A claim is true if it holds for all data that it speaks of. Macro and micro averages
+# are defined under "The code"; ROC-AUC is the area under the ROC curve (`metrics/ranking_curves`). All of them must be
+# right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -157,7 +152,7 @@ claims.update(
 ### END SOLUTION
 
 # %% [markdown]
-# ## 3. Build it
+# ## The code
 #
 # **One idea:** count first, divide once. Every metric below is a ratio of entries of one confusion matrix, taken over
 # the whole data set; what differs is only the denominator.
@@ -343,7 +338,7 @@ def binary_report(y_true: ArrayLike, prob: ArrayLike, threshold: float = 0.5, ze
 # assert np.isclose(report["f1"], 2 / 3), report["f1"]
 
 # %% [markdown]
-# ### Hints
+# ## Hints
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -373,7 +368,7 @@ def binary_report(y_true: ArrayLike, prob: ArrayLike, threshold: float = 0.5, ze
 # </details>
 
 # %% [markdown]
-# ### References
+# ## References
 #
 # The works behind the interview answer are listed with the model answer.
 #

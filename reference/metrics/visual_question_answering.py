@@ -1,20 +1,14 @@
 # %% [markdown]
 # # Accuracy of visual question answering
 #
-# ## The interview question
+# Where are multimodal models used? The quick answer, "in language, vision and speech", names three fields that get
+# along with one modality each. What an interviewer hopes to hear are *tasks*: what goes in, what comes out, and by
+# which number somebody decides. The number is where it becomes interesting: ten people who look at one picture and
+# answer one question rarely agree, so even "accuracy" has to be invented. Here you answer the interview question in
+# your own words, judge eight claims about it, and write the accuracy of visual question answering, from ten human
+# answers.
 #
-# > **Where are multimodal models used, and how do you tell for each use whether the model is any good?**
-#
-# The quick answer, "in language, vision and speech", names three fields that get along with one modality each. What an
-# interviewer hopes to hear are *tasks*: what goes in, what comes out, and by which number somebody decides. The number
-# is where it becomes interesting: ten people who look at one picture and answer one question rarely agree, so even
-# "accuracy" has to be invented.
-#
-# The notebook has three parts, about 35 minutes in all:
-#
-# 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand, about 10 minutes).
-# 2. **Judge it**: eight true/false claims, some of them often published wrongly (3 points, about 5 minutes).
-# 3. **Build it**: the accuracy of visual question answering, from ten human answers (7 points, about 20 minutes).
+# Plan about 35 minutes: 10 for the answer, 5 for the claims, 20 for the code.
 
 # %%
 import string
@@ -26,9 +20,11 @@ NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 ARTICLES = ("a", "an", "the")
 
 # %% [markdown]
-# ## 1. Say it
+# ## The question
 #
-# Answer the interview question as you would say it aloud, in 10 to 15 sentences. The answer is worth 4 points and is
+# *"Where are multimodal models used, and how do you tell for each use whether the model is any good?"*
+#
+# Answer in the next cell as you would say it aloud, in 10 to 15 sentences. The answer is worth 4 points and is
 # read by a person, one point for each of these:
 #
 # 1. five or more tasks that need several modalities, with what goes in and what comes out;
@@ -99,11 +95,12 @@ ARTICLES = ("a", "an", "the")
 # - Xiaohua Zhai, Basil Mustafa, Alexander Kolesnikov, Lucas Beyer (2023). Sigmoid Loss for Language Image Pre-Training.
 
 # %% [markdown]
-# ## 2. Judge it
+# ## Eight claims
 #
-# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it. All of them must
-# be right for the 3 points, so guessing earns nothing. "VQA accuracy" is the average over leave-one-out subsets that
-# part 3 describes; CIDEr is a score of captions, FID (Fréchet inception distance) one of generated images.
+# Set each claim to `True` or `False`; some of the wrong ones are often published. The point of the exercise is the
+# reason you could give for each. All of them must be right for the 3 points, so guessing earns nothing. "VQA accuracy"
+# is the average over leave-one-out subsets that "The code" describes; CIDEr is a score of captions, FID (Fréchet
+# inception distance) one of generated images.
 #
 # | id | claim |
 # |---|---|
@@ -151,7 +148,7 @@ claims.update(
 ### END SOLUTION
 
 # %% [markdown]
-# ## 3. Build it
+# ## The code
 #
 # **One idea:** where people disagree, an answer is as good as the number of people who gave it, and no person may
 # decide alone. Three other people are enough for full marks.
@@ -249,7 +246,7 @@ def vqa_accuracy(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -
 # assert scores.dtype == np.float64 and np.allclose(scores, [1 / 2, 1 / 6]), scores
 
 # %% [markdown]
-# ### Hints
+# ## Hints
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -280,7 +277,7 @@ def vqa_accuracy(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -
 # </details>
 
 # %% [markdown]
-# ### References
+# ## References
 #
 # The works behind the interview answer are listed with the model answer. The metric is from Stanislaw Antol, Aishwarya
 # Agrawal, Jiasen Lu, et al. (2015). VQA: Visual Question Answering; the normalisation is a short version of what such

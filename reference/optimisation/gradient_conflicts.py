@@ -1,19 +1,13 @@
 # %% [markdown]
 # # Gradients that pull against each other
 #
-# ## The interview question
+# Asked about multi-task learning, most people list advantages: shared knowledge, less overfitting, less compute. The
+# next questions are what is shared, why two tasks can also harm each other, and how one would see that. It can be seen:
+# each task has a gradient for the shared parameters, and when two of them point apart, a step for one task undoes the
+# other. Here you answer the interview question in your own words, judge eight claims about it, measure conflicts
+# between tasks and project them away.
 #
-# > **What is multi-task learning, and what does it bring? What can go wrong when several tasks share one model?**
-#
-# The quick answer is a list of advantages: shared knowledge, less overfitting, less compute. The next questions are
-# what is shared, why two tasks can also harm each other, and how one would see that. It can be seen: each task has a
-# gradient for the shared parameters, and when two of them point apart, a step for one task undoes the other.
-#
-# The notebook has three parts, about 35 minutes in all:
-#
-# 1. **Say it**: a written answer, as you would speak it (4 points, graded by hand, about 10 minutes).
-# 2. **Judge it**: eight true/false claims, some of them often published wrongly (3 points, about 5 minutes).
-# 3. **Build it**: measure conflicts between tasks, and project them away (7 points, about 20 minutes).
+# Plan about 35 minutes: 10 for the answer, 5 for the claims, 20 for the code.
 
 # %%
 from collections.abc import Sequence
@@ -22,10 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 # %% [markdown]
-# ## 1. Say it
+# ## The question
 #
-# Answer the question as you would say it aloud, in 10 to 15 sentences. The answer is worth 4 points and is read by a
-# person, one point for each of these:
+# *"What is multi-task learning, and what does it bring? What can go wrong when several tasks share one model?"*
+#
+# Answer in the next cell as you would say it aloud, in 10 to 15 sentences. The answer is worth 4 points and is read by
+# a person, one point for each of these:
 #
 # 1. what multi-task learning is, and at least two ways to share parameters;
 # 2. what it brings, and the ways in which it fails;
@@ -89,12 +85,12 @@ from numpy.typing import ArrayLike
 #   Learning?
 
 # %% [markdown]
-# ## 2. Judge it
+# ## Eight claims
 #
-# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it. "Conflict" means a
-# negative dot product of two tasks' gradients; PCGrad is the method of part 3, applied to the gradients of all tasks. A
-# claim is true if it holds for all gradients that it speaks of. All of them must be right for the 3 points, so guessing
-# earns nothing.
+# Set each claim to `True` or `False`; some of the wrong ones are often published. The point of the exercise is the
+# reason you could give for each. "Conflict" means a negative dot product of two tasks' gradients; PCGrad is the method
+# described under "The code", applied to the gradients of all tasks. A claim is true if it holds for all gradients that
+# it speaks of. All of them must be right for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -142,7 +138,7 @@ claims.update(
 ### END SOLUTION
 
 # %% [markdown]
-# ## 3. Build it
+# ## The code
 #
 # **One idea:** a conflict between two tasks is a negative dot product of their gradients, and it can be removed by
 # projecting one gradient onto the plane orthogonal to the other.
@@ -265,7 +261,7 @@ def combine_gradients(grads: ArrayLike, method: str, order: Sequence[Sequence[in
 # assert np.allclose(combined, [1.0, 0.0]), combined
 
 # %% [markdown]
-# ### Hints
+# ## Hints
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -295,7 +291,7 @@ def combine_gradients(grads: ArrayLike, method: str, order: Sequence[Sequence[in
 # </details>
 
 # %% [markdown]
-# ### References
+# ## References
 #
 # - Tianhe Yu, Saurabh Kumar, Abhishek Gupta, et al. (2020). Gradient Surgery for Multi-Task Learning.
 # - Vitaly Kurin, Alessandro De Palma, Ilya Kostrikov, Shimon Whiteson, Pawan Kumar Mudigonda (2022). In Defense of the

@@ -1,24 +1,13 @@
 # %% [markdown]
 # # SGD with momentum, Adam and AdamW
 #
-# ## The interview questions
-#
-# > **How are the parameters of a model updated during fine-tuning? Describe one update from the batch to the new
-# > weights.**
-#
-# > **Explain gradient descent and its variants, momentum, Adam and weight decay.**
-#
 # "Compute the gradient, move against it, repeat" leaves out most of what decides whether a fine-tuning run works: the
 # state that the optimiser carries from step to step, the correction that makes Adam's first steps safe, and the place
 # where weight decay enters. One line in the wrong place turns AdamW into Adam with an L2 penalty, and no error tells
-# you so.
+# you so. Here you answer two interview questions in your own words, judge eight claims about them, and write the three
+# update rules as pure functions, with a loop that runs them.
 #
-# The notebook has three parts, about 50 minutes in all:
-#
-# 1. **Say it**: a written answer to both questions (4 points, graded by hand, about 12 minutes).
-# 2. **Judge it**: eight true/false claims, among them some that are often published wrongly (3 points,
-#    about 5 minutes).
-# 3. **Build it**: the three update rules as pure functions, and a loop that runs them (7 points, about 33 minutes).
+# Plan about 50 minutes: 12 for the answer, 5 for the claims, 33 for the code.
 
 # %%
 from collections.abc import Callable
@@ -28,10 +17,15 @@ import numpy as np
 KINDS = ("sgd", "momentum", "nesterov", "adam", "adam_l2", "adamw")
 
 # %% [markdown]
-# ## 1. Say it
+# ## The questions
 #
-# Answer both questions together as you would say it aloud, in 12 to 18 sentences. The answer is worth 4 points and is
-# read by a person, one point for each of these:
+# *(a) "How are the parameters of a model updated during fine-tuning? Describe one update from the batch to the new
+# weights."*
+#
+# *(b) "Explain gradient descent and its variants, momentum, Adam and weight decay."*
+#
+# Answer both together in the next cell as you would say it aloud, in 12 to 18 sentences. The answer is worth 4 points
+# and is read by a person, one point for each of these:
 #
 # 1. the order of one training step, and which parameters take part in it;
 # 2. mini-batch gradient descent and momentum, with the update in a formula or in words;
@@ -93,10 +87,11 @@ KINDS = ("sgd", "momentum", "nesterov", "adam", "adam_l2", "adamw")
 # - Nikhil Vyas, Depen Morwani, Rosie Zhao, et al. (2024). SOAP: Improving and Stabilizing Shampoo using Adam.
 
 # %% [markdown]
-# ## 2. Judge it
+# ## Eight claims
 #
-# Set each claim to `True` or `False`; the point of the exercise is the reason you could give for it. λ is the weight
-# decay, lr the learning rate, both positive. All of them must be right for the 3 points, so guessing earns nothing.
+# Set each claim to `True` or `False`; some of the wrong ones are often published. The point of the exercise is the
+# reason you could give for each. λ is the weight decay, lr the learning rate, both positive. All of them must be right
+# for the 3 points, so guessing earns nothing.
 #
 # | id | claim |
 # |---|---|
@@ -144,7 +139,7 @@ claims.update(
 ### END SOLUTION
 
 # %% [markdown]
-# ## 3. Build it
+# ## The code
 #
 # **One idea:** an optimiser is a function of parameter, gradient and *state* that returns the new parameter and the new
 # state. Everything that tells the methods apart is what they keep in the state.
@@ -385,7 +380,7 @@ def run_optimizer(
 # compare(points, [[1.0, -3.0], [0.5, -1.5], [0.25, -0.75]])
 
 # %% [markdown]
-# ### Hints
+# ## Hints
 #
 # <details><summary>Hint 1: a question</summary>
 #
@@ -416,7 +411,7 @@ def run_optimizer(
 # </details>
 
 # %% [markdown]
-# ### References
+# ## References
 #
 # - Boris T. Polyak (1964). Some methods of speeding up the convergence of iteration methods.
 # - Yurii Nesterov (1983). A method of solving a convex programming problem with convergence rate O(1/k²).
