@@ -285,7 +285,8 @@ def scale_lr(lr: float, base_batch: int, new_batch: int, optimizer: str) -> floa
 #
 # <details><summary>Hint 4: one line of code</summary>
 #
-# `slopes = np.gradient(smooth, np.log(lrs[: len(smooth)]))`, where `smooth` holds the smoothed losses that were kept.
+# `slopes = np.gradient(kept, np.log(rates))`, where `kept` holds the smoothed losses that were kept, and `rates` the
+# rates that belong to them.
 #
 # </details>
 
