@@ -1,0 +1,80 @@
+"""The two sizes the capstone comes in: minutes on two processor cores, or a vision transformer on graphics cards."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+
+from grader.capstone.recipe import Precision, Recipe
+from grader.capstone.tuning import Method
+from grader.capstone.vendors import Vendor
+
+SOURCE_VENDORS = (Vendor.GOOGLE, Vendor.TWITTER)
+TARGET_VENDOR = Vendor.WINDOWS
+REMEMBERED_VENDOR = Vendor.GOOGLE  # the source vendor on which forgetting is measured
+
+
+class Tower(enum.StrEnum):
+    """Kinds of image towers."""
+
+    CONVOLUTIONAL = "convolutional"
+    TRANSFORMER = "transformer"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One size: image resolution, tower, whether names go through a trainable text tower, and how it is trained."""
+
+    name: str
+    size: int
+    tower: Tower
+    trains_text: bool
+    pretraining: Recipe
+    tuning: Recipe
+
+    def recipe(self, method: Method) -> Recipe:
+        """How a method is trained in this size: the common recipe and what the method changes of it."""
+        changes = _CHANGES.get(method, {})
+        return replace(self.tuning, **changes)
+
+
+_CHANGES: dict[Method, dict[str, float]] = {
+    Method.LINEAR_PROBE: {"head_learning_rate": 3e-3},
+    Method.LORA: {"learning_rate": 3e-3},
+    Method.REPLAY: {"replay": 1.0},
+}
+
+CPU = Preset(
+    name="cpu",
+    size=40,
+    tower=Tower.CONVOLUTIONAL,
+    trains_text=False,
+    pretraining=Recipe(epochs=30, batch_size=256, learning_rate=2e-3, head_learning_rate=2e-3, frozen_statistics=False),
+    tuning=Recipe(epochs=20, batch_size=128, learning_rate=1e-3, head_learning_rate=1e-3, patience=6),
+)
+GPU = Preset(
+    name="gpu",
+    size=72,
+    tower=Tower.TRANSFORMER,
+    trains_text=True,
+    pretraining=Recipe(
+        epochs=200,
+        batch_size=1024,
+        learning_rate=5e-4,
+        head_learning_rate=5e-4,
+        ema=0.999,
+        precision=Precision.BFLOAT16,
+        compile=True,
+    ),
+    tuning=Recipe(
+        epochs=60,
+        batch_size=512,
+        learning_rate=1e-4,
+        head_learning_rate=5e-4,
+        patience=12,
+        ema=0.99,
+        precision=Precision.BFLOAT16,
+        compile=True,
+    ),
+)
+PRESETS = {preset.name: preset for preset in (CPU, GPU)}

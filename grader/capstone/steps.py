@@ -1,0 +1,79 @@
+"""The gradient of one step: in one piece, in micro-batches, or spread over several processes; always the same."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from torch import Tensor, nn
+
+from grader.capstone.contrastive import contrastive_loss
+from grader.capstone.dual_encoder import Encoded
+from grader.capstone.errors import CapstoneError
+
+
+def backward(model: nn.Module, pixels: Tensor, concepts: Tensor, *, micro_batch: int | None = None) -> Tensor:
+    """Add this step's gradient to the parameters' `.grad`; the loss, detached.
+
+    `pixels`: float (batch, 3, size, size), this process's share; `concepts`: int64 (batch,). `micro_batch` bounds how
+    many rows are held with their activations at once. The loss compares every row with every other one, so gradients of
+    micro-batches' own losses would be another thing: the embeddings of all rows come first, without activations, then
+    their gradients are carried into one micro-batch after the other (GradCache; Gao et al. 2021).
+    """
+    if micro_batch is None or micro_batch >= len(pixels):
+        encoded = model(pixels, concepts)
+        loss = contrastive_loss(_gather(encoded), _gather_concepts(concepts))
+        loss.backward()
+        return loss.detach()
+    _refuse_batch_statistics(model)
+    pieces = list(zip(pixels.split(micro_batch), concepts.split(micro_batch), strict=True))
+    with torch.no_grad():
+        parts = [model(*piece) for piece in pieces]
+    whole = Encoded(torch.cat([p.images for p in parts]), torch.cat([p.texts for p in parts]), parts[0].log_scale)
+    leaves = Encoded(*(value.detach().requires_grad_() for value in whole))
+    loss = contrastive_loss(_gather(leaves), _gather_concepts(concepts))
+    gradients = Encoded(*torch.autograd.grad(loss, leaves))
+    shares = zip(gradients.images.split(micro_batch), gradients.texts.split(micro_batch), strict=True)
+    for number, (piece, (of_images, of_texts)) in enumerate(zip(pieces, shares, strict=True)):
+        last = number == len(pieces) - 1
+        with contextlib.nullcontext() if last or not hasattr(model, "no_sync") else model.no_sync():
+            encoded = model(*piece)
+            of_scale = gradients.log_scale if last else torch.zeros_like(gradients.log_scale)
+            flows = zip(encoded, (of_images, of_texts, of_scale), strict=True)
+            learned = [(value, gradient) for value, gradient in flows if value.requires_grad]
+            torch.autograd.backward([value for value, _ in learned], [gradient for _, gradient in learned])
+    return loss.detach()
+
+
+def _processes() -> int:
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
+def _gather(encoded: Encoded) -> Encoded:
+    """All processes' rows, through which gradients flow back; each then holds the loss of the whole batch.
+
+    Gathering adds the processes' gradients up and DistributedDataParallel averages them, which cancels out.
+    """
+    if _processes() == 1:
+        return encoded
+    from torch.distributed.nn.functional import all_gather
+
+    return Encoded(torch.cat(all_gather(encoded.images)), torch.cat(all_gather(encoded.texts)), encoded.log_scale)
+
+
+def _gather_concepts(concepts: Tensor) -> Tensor:
+    if _processes() == 1:
+        return concepts
+    parts = [torch.empty_like(concepts) for _ in range(_processes())]
+    torch.distributed.all_gather(parts, concepts)
+    return torch.cat(parts)
+
+
+def _refuse_batch_statistics(model: nn.Module) -> None:
+    """BatchNorm in training mode looks at its micro-batch alone, so the gradient would be another one."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+            raise CapstoneError(
+                f"micro-batches need frozen BatchNorm statistics, but {name} is in training mode: "
+                "leave out the micro-batches, or freeze the statistics"
+            )
