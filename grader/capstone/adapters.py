@@ -13,8 +13,8 @@ from grader.capstone.dual_encoder import DualEncoder
 from grader.capstone.errors import CapstoneError
 from grader.capstone.tuning import LORA_RANK, LORA_SCALE, Method, add_lora
 
-# The text side stays as it was pretrained, so no adapter may bring it along.
-_ALLOWED = ("image_tower.", "image_projection.", "log_scale")
+_IMAGE_SIDE = ("image_tower.", "image_projection.", "log_scale")
+_TEXT_SIDE = ("text_tower.", "text_projection.")
 
 
 def changed_weights(model: nn.Module, pretrained: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -45,8 +45,8 @@ def read_adapter(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CapstoneError(f"{file}: not an adapter that can be read ({error})") from error
 
 
-def apply_adapter(model: DualEncoder, file: Path, pretrained_digest: str) -> None:
-    """Turn the pretrained model into the tuned one.
+def apply_adapter(model: DualEncoder, file: Path, pretrained_digest: str, *, trains_text: bool = False) -> None:
+    """Turn the pretrained model into the tuned one. Without `trains_text` an adapter may not touch the text side.
 
     Raises CapstoneError when the adapter belongs to other weights, names what tuning may not change, has other shapes,
     or holds nan or inf.
@@ -56,15 +56,15 @@ def apply_adapter(model: DualEncoder, file: Path, pretrained_digest: str) -> Non
         raise CapstoneError(f"{file}: tuned from other pretrained weights than these")
     if about.get("method") == Method.LORA:
         try:
-            rank, scale = int(about["rank"]), float(about["scale"])
+            rank, scale = int(about["rank"]), int(about["scale"])
         except (KeyError, ValueError) as error:
             raise CapstoneError(f"{file}: does not say which rank and scale its matrices have") from error
         if not 1 <= rank <= 64:
             raise CapstoneError(f"{file}: a rank of {rank} is not between 1 and 64")
-        add_lora(model.image_tower, rank=rank, scale=scale)
-    own = model.state_dict()
+        add_lora(model, trains_text=trains_text, rank=rank, scale=scale)
+    own, allowed = model.state_dict(), _IMAGE_SIDE + (_TEXT_SIDE if trains_text else ())
     for name, value in tensors.items():
-        if name not in own or not name.startswith(_ALLOWED):
+        if name not in own or not name.startswith(allowed):
             raise CapstoneError(f"{file}: changes {name}, which tuning may not change")
         if own[name].shape != value.shape or own[name].dtype != value.dtype:
             raise CapstoneError(f"{file}: {name} has shape {tuple(value.shape)}, not {tuple(own[name].shape)}")

@@ -11,9 +11,8 @@ from grader.capstone.compositing import on_background
 from grader.capstone.drawings import Drawings
 from grader.capstone.vendors import Vendor
 
-# Cosine similarity of mean-free 16 x 16 thumbnails. Above the first, people cannot tell two drawings apart at 40 pixels.
+# Cosine similarity of mean-free 16 x 16 thumbnails; above it, two drawings of 40 pixels differ in a detail at most.
 TWIN_SIMILARITY = 0.985
-COPY_SIMILARITY = 0.985
 _THUMBNAIL = 16
 
 
@@ -39,7 +38,7 @@ def find_twins(drawings: Drawings, threshold: float = TWIN_SIMILARITY) -> list[P
     return pairs
 
 
-def find_copies(drawings: Drawings, threshold: float = COPY_SIMILARITY) -> Iterator[Pair]:
+def find_copies(drawings: Drawings, threshold: float = TWIN_SIMILARITY) -> Iterator[Pair]:
     """The same concept drawn alike by two vendors: there a new vendor is no new style."""
     features = {vendor: _thumbnails(drawings.of(vendor)) for vendor in drawings.vendors}
     for row, vendor in enumerate(drawings.vendors):

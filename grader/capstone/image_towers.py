@@ -68,8 +68,8 @@ class TransformerTower(nn.Module):
             num_hidden_layers=layers,
             num_attention_heads=heads,
             intermediate_size=4 * width,
-            attn_implementation="sdpa",
         )
+        configuration._attn_implementation = "sdpa"
         self.transformer = ViTModel(configuration, add_pooling_layer=False)
         self.features = width
 

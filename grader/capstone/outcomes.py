@@ -83,8 +83,16 @@ def measure(model: DualEncoder, data: DataSet, target: Vendor, source: Vendor) -
 
 def figures(found: Retrieval) -> Figures:
     """A retrieval's numbers."""
-    recalls = [found.recall(k, to_drawings=way) for way in (False, True) for k in (1, 5, 10)]
-    return Figures(*recalls, median_rank=found.median_rank, auc=found.auc)
+    return Figures(
+        recall_at_1=found.recall(1),
+        recall_at_5=found.recall(5),
+        recall_at_10=found.recall(10),
+        name_recall_at_1=found.recall(1, to_drawings=True),
+        name_recall_at_5=found.recall(5, to_drawings=True),
+        name_recall_at_10=found.recall(10, to_drawings=True),
+        median_rank=found.median_rank,
+        auc=found.auc,
+    )
 
 
 def differences(measured: Measured, baseline: Measured) -> dict[str, Interval]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, replace
+from typing import Any
 
 from grader.capstone.recipe import Precision, Recipe
 from grader.capstone.tuning import Method
@@ -11,6 +12,7 @@ from grader.capstone.vendors import Vendor
 
 SOURCE_VENDORS = (Vendor.GOOGLE, Vendor.TWITTER)
 TARGET_VENDOR = Vendor.WINDOWS
+CHOOSING_VENDOR = Vendor.SAMSUNG  # pretraining does not see it either: it only chooses the best epoch
 REMEMBERED_VENDOR = Vendor.GOOGLE  # the source vendor on which forgetting is measured
 
 
@@ -34,13 +36,16 @@ class Preset:
 
     def recipe(self, method: Method) -> Recipe:
         """How a method is trained in this size: the common recipe and what the method changes of it."""
-        changes = _CHANGES.get(method, {})
-        return replace(self.tuning, **changes)
+        return replace(self.tuning, **_CHANGES.get(method, {}))
+
+    def seeded(self, seed: int) -> Preset:
+        """The same with another seed for tuning."""
+        return replace(self, tuning=replace(self.tuning, seed=seed))
 
 
-_CHANGES: dict[Method, dict[str, float]] = {
+_CHANGES: dict[Method, dict[str, Any]] = {
     Method.LINEAR_PROBE: {"head_learning_rate": 3e-3},
-    Method.LORA: {"learning_rate": 3e-3},
+    Method.LORA: {"learning_rate": 3e-3, "head_learning_rate": 3e-3},
     Method.REPLAY: {"replay": 1.0},
 }
 
@@ -49,8 +54,8 @@ CPU = Preset(
     size=40,
     tower=Tower.CONVOLUTIONAL,
     trains_text=False,
-    pretraining=Recipe(epochs=30, batch_size=256, learning_rate=2e-3, head_learning_rate=2e-3, frozen_statistics=False),
-    tuning=Recipe(epochs=20, batch_size=128, learning_rate=1e-3, head_learning_rate=1e-3, patience=6),
+    pretraining=Recipe(epochs=60, batch_size=256, learning_rate=2e-3, head_learning_rate=2e-3, frozen_statistics=False),
+    tuning=Recipe(epochs=20, batch_size=64, learning_rate=1e-3, head_learning_rate=1e-3, ema=0.97, patience=8),
 )
 GPU = Preset(
     name="gpu",

@@ -18,11 +18,11 @@ class Precision(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Rates are per step; `warmup` is the part of all steps in which the rate rises; `patience` counts epochs.
+    """Every number of a run. Rates are per step; `warmup` is the part of all steps in which the rate rises.
 
     `micro_batch`: rows held with their activations at once. `ema`: decay of the averaged weights that are evaluated and
-    kept, None for the plain ones. `replay`: drawings of source vendors for every one of the target's. `frozen_statistics`: BatchNorm keeps
-    the means and variances of pretraining.
+    kept, None for the plain ones. `patience`: epochs without a better score before the run ends. `replay`: drawings of
+    source vendors for every one of the target's. `frozen_statistics`: BatchNorm keeps what pretraining found.
     """
 
     epochs: int

@@ -22,7 +22,7 @@ from grader.capstone.outcomes import Measured, Outcome, differences, figures, me
 from grader.capstone.presets import Preset
 from grader.capstone.splits import Part
 from grader.capstone.training import Epoch, History, Step, Watcher, train
-from grader.capstone.tuning import Method, choose_parameters, count_trainable
+from grader.capstone.tuning import BETWEEN, Method, choose_parameters, count_trainable
 from grader.capstone.vendors import Vendor
 from grader.capstone.weights import restore
 
@@ -62,13 +62,20 @@ class Run:
         restore(model, self.pretrained, Path("the pretrained weights"))
         return model
 
+    def tuned(self, method: Method) -> DualEncoder:
+        """The model that a method of this run ended with."""
+        model = self.model()
+        file = self.bundle.adapter(method)
+        apply_adapter(model, file, self.pretrained_digest, trains_text=self.preset.trains_text)
+        return model
+
     def outcome_of(self, method: Method, baseline: Measured) -> Outcome:
         """Tune by one method, or read what an earlier, interrupted run of this bundle found."""
         if (done := self.bundle.outcome(method)) is not None:
             return done
         started = time.perf_counter()
-        if method is Method.INTERPOLATION:
-            model, note = self._interpolated()
+        if method in BETWEEN:
+            model, note = self._interpolated(BETWEEN[method])
             history, trainable = History(), 0
         else:
             model, history = self._tuned(method)
@@ -97,7 +104,7 @@ class Run:
 
     def _tuned(self, method: Method) -> tuple[DualEncoder, History]:
         model = self.model()
-        choose_parameters(model, method)
+        choose_parameters(model, method, trains_text=self.preset.trains_text)
         if method is Method.ZERO_SHOT:
             return model, History()
         target = all_pairs([self.data.row(self.target)], self.data[Part.TUNING])
@@ -133,10 +140,9 @@ class Run:
         pixels[target, rows] = self.data.pixels[target, rows[order]]
         return pixels
 
-    def _interpolated(self) -> tuple[DualEncoder, str]:
-        """Weights between the pretrained and the fully tuned ones, as far as validation says nothing is forgotten."""
-        tuned = self.model()
-        apply_adapter(tuned, self.bundle.adapter(Method.FULL), self.pretrained_digest)
+    def _interpolated(self, method: Method) -> tuple[DualEncoder, str]:
+        """Weights between the pretrained and the tuned ones, as far as validation says that little is forgotten."""
+        tuned = self.tuned(method)
         after = {name: value.clone() for name, value in tuned.state_dict().items()}
         remembered = evaluate(self.model(), self.data.of(self.source), self.data[Part.VALIDATION]).recall(1)
         best, best_part = float("-inf"), 0.0
@@ -147,7 +153,7 @@ class Run:
             if score > best and source >= remembered - _MOST_FORGOTTEN:
                 best, best_part = score, part
         tuned.load_state_dict(interpolate(self.pretrained, after, best_part))
-        return tuned, f"{best_part:.1f} of the way to full tuning, chosen on validation"
+        return tuned, f"{best_part:.1f} of the way to {method}, chosen on validation"
 
     def _calibration(self, model: DualEncoder) -> float:
         chosen = torch.tensor(self.data[Part.KNOWN])

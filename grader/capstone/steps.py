@@ -6,6 +6,7 @@ import contextlib
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from grader.capstone.contrastive import contrastive_loss
 from grader.capstone.dual_encoder import Encoded
@@ -36,13 +37,18 @@ def backward(model: nn.Module, pixels: Tensor, concepts: Tensor, *, micro_batch:
     shares = zip(gradients.images.split(micro_batch), gradients.texts.split(micro_batch), strict=True)
     for number, (piece, (of_images, of_texts)) in enumerate(zip(pieces, shares, strict=True)):
         last = number == len(pieces) - 1
-        with contextlib.nullcontext() if last or not hasattr(model, "no_sync") else model.no_sync():
+        with contextlib.nullcontext() if last else _alone(model):
             encoded = model(*piece)
             of_scale = gradients.log_scale if last else torch.zeros_like(gradients.log_scale)
             flows = zip(encoded, (of_images, of_texts, of_scale), strict=True)
             learned = [(value, gradient) for value, gradient in flows if value.requires_grad]
             torch.autograd.backward([value for value, _ in learned], [gradient for _, gradient in learned])
     return loss.detach()
+
+
+def _alone(model: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Keeps this process's gradients to itself until the last micro-batch, when they are averaged once."""
+    return model.no_sync() if isinstance(model, DistributedDataParallel) else contextlib.nullcontext()
 
 
 def _processes() -> int:

@@ -66,7 +66,11 @@ def load_sentence_tower(names: Sequence[str], folder: Path | None = None) -> Sen
     """The pretrained text tower with these names as its tokens, read without any network."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
+    # The pooling layer that is left out on purpose would be reported, and a bar drawn for a tenth of a second.
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     folder = folder or package_folder()
     tokens = AutoTokenizer.from_pretrained(folder)(list(names), padding=True, return_tensors="pt")
     bert = AutoModel.from_pretrained(folder, add_pooling_layer=False, dtype=torch.float32)

@@ -119,7 +119,7 @@ def train(
             if rank == 0:
                 seconds = time.perf_counter() - begun
                 speed = len(batch.concepts) / seconds
-                watcher.on_step(Step(number, step, steps, float(loss), rate, float(norm), speed))
+                watcher.on_step(Step(number, step, steps, float(loss), float(rate), float(norm), speed))
         seconds = time.perf_counter() - started
         judged = model if averaged is None else averaged.module
         score = validate(judged)

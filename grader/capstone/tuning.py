@@ -21,38 +21,57 @@ class Method(enum.StrEnum):
     LORA = "LoRA"
     REPLAY = "replay"
     INTERPOLATION = "interpolation"
+    COMBINATION = "replay and interpolation"
     RANDOM_LABELS = "random labels"
 
 
-def choose_parameters(model: DualEncoder, method: Method, *, rank: int = LORA_RANK, scale: float = LORA_SCALE) -> None:
+# Weights between the pretrained ones and those that another method ended with; nothing is trained for them.
+BETWEEN = {Method.INTERPOLATION: Method.FULL, Method.COMBINATION: Method.REPLAY}
+
+
+def choose_parameters(
+    model: DualEncoder, method: Method, *, trains_text: bool = False, rank: int = LORA_RANK, scale: int = LORA_SCALE
+) -> None:
     """Set `requires_grad` of every parameter as the method wants it; LoRA adds its matrices first.
 
-    The text side stays as it was pretrained in all of them: names do not change with a vendor's style.
+    Without `trains_text` the text side stays as it was pretrained: names do not change with a vendor's style.
     """
     model.requires_grad_(False)
     if method is Method.ZERO_SHOT:
         return
-    model.image_projection.requires_grad_(True)
-    model.log_scale.requires_grad_(True)
     if method is Method.LORA:
-        add_lora(model.image_tower, rank=rank, scale=scale)
-    elif method is not Method.LINEAR_PROBE:
-        model.image_tower.requires_grad_(True)
+        add_lora(model, trains_text=trains_text, rank=rank, scale=scale)
+    else:
+        model.image_projection.requires_grad_(True)
+        model.text_projection.requires_grad_(trains_text)
+        if method is not Method.LINEAR_PROBE:
+            model.image_tower.requires_grad_(True)
+            model.text_tower.requires_grad_(trains_text)
+    model.log_scale.requires_grad_(True)
 
 
-def add_lora(tower: nn.Module, *, rank: int, scale: float) -> None:
-    """Give every convolution and every linear layer of a tower a low-rank update (Hu et al. 2022), by peft."""
+def add_lora(model: DualEncoder, *, trains_text: bool, rank: int, scale: int) -> None:
+    """Give every convolution and linear layer of the image side a low-rank update (Hu et al. 2022), by peft.
+
+    With `trains_text` also the query and value layers of the text tower. Everything else is frozen.
+    """
     from peft import LoraConfig, inject_adapter_in_model
 
-    layers = [name for name, module in tower.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=scale, target_modules=layers), tower)
+    image_side = [
+        name
+        for name, module in model.named_modules()
+        if name.startswith("image_") and isinstance(module, nn.Conv2d | nn.Linear)
+    ]
+    text_side = [name for name, _ in model.text_tower.named_modules() if name.endswith(("query", "value"))]
+    targets = image_side + [f"text_tower.{name}" for name in text_side if trains_text]
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=scale, target_modules=targets), model)
 
 
-def merge_lora(tower: nn.Module) -> None:
+def merge_lora(model: nn.Module) -> None:
     """Add the low-rank updates to the weights they belong to: the same outputs at the cost of the plain tower."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    for module in tower.modules():
+    for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             module.merge(safe_merge=True)
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from grader import __version__
-from grader.cli import build, check, coverage, doctor, exercises, grade, verify
+from grader.cli import build, capstone, check, coverage, doctor, exercises, grade, verify
 from grader.cli.errors import explain
 
 _STUDY, _TEACH, _MACHINE = "Work on exercises", "Teach", "This machine"
@@ -39,6 +39,7 @@ def _add(name: str, run: Callable[..., None], panel: str) -> None:
 
 _add("list", exercises.run, _STUDY)
 _add("check", check.run, _STUDY)
+app.add_typer(capstone.app, name="capstone", rich_help_panel=_STUDY)
 _add("build", build.run, _TEACH)
 _add("grade", grade.run, _TEACH)
 _add("verify", verify.run, _TEACH)

