@@ -6,12 +6,16 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grader.capstone.concepts import Concept, describe
 from grader.capstone.errors import CapstoneError
 from grader.capstone.vendors import Vendor
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 INSTALL = 'python -m pip install -e ".[capstone]" -c constraints.txt'
 
@@ -77,14 +81,24 @@ def read_drawings(
 
 
 def decode(file: Path, size: int) -> np.ndarray:
-    """One drawing as uint8 (4, size, size). Scaling weighs colours by opacity, so no dark rim appears."""
+    """One drawing as uint8 (4, size, size)."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(file) as image:
-            scaled = image.convert("RGBA").resize((size, size), Image.Resampling.LANCZOS)
+            return to_pixels(image, size)
     except (OSError, UnidentifiedImageError) as error:
         raise CapstoneError(f"{file}: not a drawing that can be read ({error}); reinstall: {INSTALL}") from error
+
+
+def to_pixels(image: Image.Image, size: int) -> np.ndarray:
+    """An opened image as uint8 (4, size, size): training and serving must not differ in how they scale.
+
+    Scaling weighs colours by opacity, so no dark rim appears. Raises whatever Pillow does where pixels are broken.
+    """
+    from PIL.Image import Resampling
+
+    scaled = image.convert("RGBA").resize((size, size), Resampling.LANCZOS)
     return np.asarray(scaled).transpose(2, 0, 1)  # (4, size, size)
 
 
