@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import uvicorn
 
+from grader.capstone.errors import CapstoneError
 from grader.capstone.serving.index import Index
 from grader.capstone.serving.manifest import read_manifest
 from grader.capstone.serving.service import create_app
@@ -45,13 +46,13 @@ def _exit_cleanly(number: int, frame: object) -> NoReturn:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 means any that is free. Raises OSError where the address is taken."""
+    """A bound socket; port 0 means any that is free. Raises CapstoneError where that cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-    except OSError:
+    except OSError as error:
         listening.close()
-        raise
+        raise CapstoneError(f"cannot listen on {host}, port {port} ({error.strerror}); try another --port") from error
     return listening
