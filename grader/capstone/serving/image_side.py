@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import warnings
 from pathlib import Path
 
 import torch
@@ -46,14 +47,16 @@ def write_onnx(side: ImageSide, file: Path, size: int) -> None:
     for name in ("onnxscript", "onnx_ir", "torch.onnx"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        program = torch.onnx.export(
-            side,
-            (example,),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # about torch's own use of torch
+            program = torch.onnx.export(
+                side,
+                (example,),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+                verbose=False,
+            )
     except torch.onnx.OnnxExporterError as error:
         raise CapstoneError(f"torch cannot export this model to ONNX: {error}") from error
     assert program is not None

@@ -21,6 +21,7 @@ from grader.capstone.errors import CapstoneError
 from grader.capstone.model_factory import make_model
 from grader.capstone.presets import CPU
 from grader.capstone.pretraining import digest_of
+from grader.capstone.serving.comparison import Comparison, Measured
 from grader.capstone.serving.index import Index
 from grader.capstone.serving.load_test import LoadReport
 from grader.capstone.serving.manifest import Compression, FileFacts
@@ -71,27 +72,40 @@ def run(*arguments: object):
 
 
 class TestExport:
-    def test_writes_an_index_and_says_how_well_it_agrees(self, bundle, weights_file, course_data):
-        result = run("export", bundle.folder, "--method", "linear-probe", "--weights", weights_file)
-        assert result.exit_code == 0, result.output
-        folder = bundle.folder / "served" / "linear-probe"
-        assert "linear probe as ONNX, with the embeddings of 48 names" in result.output
-        assert "onnxruntime agrees with torch on 20 drawings" in result.output
-        assert f"course capstone serve {folder}" in result.output
-        origin = Index.load(folder).manifest.origin
-        assert (origin.method, origin.preset, origin.vendor) == ("linear probe", "cpu", "Wind")
-        assert origin.data == course_data.digest()
-        assert origin.adapter == FileFacts.of(bundle.adapter(Method.LINEAR_PROBE)).sha256
-
-    def test_compression_is_measured_before_and_after(self, bundle, weights_file, tmp_path):
+    def test_writes_an_index_of_the_bundle_s_model(self, bundle, weights_file, course_data, tmp_path):
         options = ["--method", "linear-probe", "--weights", weights_file, "--output", tmp_path / "small"]
         result = run("export", bundle.folder, *options, "--compression", "int8", "--json")
         assert result.exit_code == 0, result.output
+        origin = Index.load(tmp_path / "small").manifest.origin
+        assert (origin.method, origin.preset, origin.vendor) == ("linear probe", "cpu", "Wind")
+        assert origin.data == course_data.digest()
+        assert origin.adapter == FileFacts.of(bundle.adapter(Method.LINEAR_PROBE)).sha256
         found = json.loads(result.stdout)
         assert found["compression"] == "int8"
+        assert found["parity"]["drawings"] == 20
         assert set(found["comparison"]["before"]) == {"bytes", "deflated_bytes", "recall_at_1", "milliseconds"}
         assert found["comparison"]["after"]["bytes"] < 0.4 * found["comparison"]["before"]["bytes"]
         assert found["files"]["image_side.onnx"]["bytes"] == found["comparison"]["after"]["bytes"]
+
+    def test_says_how_well_it_agrees_and_what_compression_did(self, bundle, weights_file, exported, monkeypatch):
+        comparison = Comparison(Compression.INT8, Measured(4_100_000, 3_800_000, 0.4, 1.5), Measured(1, 1, 0.39, 1.0))
+        passed = []
+
+        def export_index(model, data, origin, folder, **options):
+            passed.append((folder, options))
+            return replace(exported[1], comparison=comparison)
+
+        monkeypatch.setattr("grader.capstone.serving.export.export_index", export_index)
+        options = ["--method", "linear-probe", "--weights", weights_file, "--compression", "pruning", "--sparsity", 0.7]
+        result = run("export", bundle.folder, *options)
+        assert result.exit_code == 0, result.output
+        folder = bundle.folder / "served" / "linear-probe"
+        assert passed == [(folder, {"compression": Compression.PRUNING, "sparsity": 0.7})]
+        assert "linear probe as ONNX, with the embeddings of 48 names" in result.output
+        assert "onnxruntime agrees with torch on 20 drawings" in result.output
+        assert re.search(r"as tuned +4.10 MB +3.80 MB +0.400 +1.50", result.output)
+        assert comparison.verdict in result.output
+        assert f"course capstone serve {folder}" in result.output
 
     def test_a_method_that_the_run_has_not(self, bundle, weights_file):
         result = run("export", bundle.folder, "--method", "lora", "--weights", weights_file)

@@ -15,12 +15,18 @@ import torch
 from safetensors.numpy import save_file
 from torch import nn
 
+from grader.capstone.augmentation import normalise
 from grader.capstone.compositing import on_background
+from grader.capstone.dual_encoder import DualEncoder
 from grader.capstone.errors import CapstoneError
 from grader.capstone.evaluation import embed
+from grader.capstone.image_towers import TransformerTower
 from grader.capstone.serving.export import export_index
+from grader.capstone.serving.image_side import image_side, write_onnx
 from grader.capstone.serving.index import Index
-from grader.capstone.serving.manifest import EMBEDDINGS, IMAGE_SIDE, MANIFEST, read_manifest
+from grader.capstone.serving.manifest import EMBEDDINGS, IMAGE_SIDE, MANIFEST, FileFacts, read_manifest
+from grader.capstone.serving.parity import check_parity
+from grader.capstone.text_towers import FrozenNames
 from grader.capstone.tuning import Method, choose_parameters
 from grader.capstone.vendors import Vendor
 
@@ -79,20 +85,50 @@ class TestParity:
         graph = onnx.load(tmp_path / "index" / IMAGE_SIDE).graph
         assert not any("lora" in weight.name for weight in graph.initializer)
 
-    def test_a_model_that_exports_to_something_else_is_refused_and_leaves_nothing(self, model, data, origin, tmp_path):
+    def test_of_a_vision_transformer_with_lora(self, tmp_path):
+        torch.manual_seed(4)
+        tower = TransformerTower(size=16, patch=8, width=24, layers=1, heads=2)
+        model = DualEncoder(tower, FrozenNames(torch.randn(9, 12)), width=20)
+        choose_parameters(model, Method.LORA, rank=3, scale=5)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        images = torch.rand(7, 3, 16, 16)
+        with torch.inference_mode():
+            expected = model.eval().encode_images(normalise(images)).numpy()
+            names = model.encode_texts(torch.arange(9)).numpy()
+        write_onnx(image_side(model), tmp_path / IMAGE_SIDE, 16)
+        assert check_parity(tmp_path / IMAGE_SIDE, images.numpy(), expected, names).drawings == 7
+
+    def test_a_model_that_exports_to_something_else_is_refused(self, model, data, origin, index_folder, tmp_path):
+        """Where there was an export before, it stays; nothing else is left."""
+        shutil.copytree(index_folder, tmp_path / "index")
         broken = copy.deepcopy(model)
         broken.image_tower = AnotherWhenExported(broken.image_tower)
         with pytest.raises(CapstoneError, match=r"differs from torch by .* nothing is written"):
             export_index(broken, data, origin, tmp_path / "index")
-        assert not list(tmp_path.iterdir())
-
-    def test_a_refused_export_leaves_the_earlier_one(self, model, data, origin, index_folder, tmp_path):
-        shutil.copytree(index_folder, tmp_path / "index")
-        broken = copy.deepcopy(model)
-        broken.image_tower = AnotherWhenExported(broken.image_tower)
-        with pytest.raises(CapstoneError):
-            export_index(broken, data, origin, tmp_path / "index")
+        assert [file.name for file in tmp_path.iterdir()] == ["index"]
         assert read_manifest(tmp_path / "index") == read_manifest(index_folder)
+
+    def test_another_first_answer_is_refused_however_small_the_difference(self, index, index_folder, data):
+        images = images_of(data)[:6]
+        found = index.embed(images)
+        aside = np.roll(found[4], 1)
+        aside -= (aside @ found[4]) * found[4]
+        aside /= np.linalg.norm(aside)
+        expected = found.copy()
+        expected[4] += 8e-5 * aside
+        names = np.stack([aside, 4e-5 * found[4]])
+        with pytest.raises(CapstoneError, match=r"another first answer .* 1 of 6 drawings \(the first is number 4\)"):
+            check_parity(index_folder / IMAGE_SIDE, images, expected, names)
+
+    @pytest.mark.parametrize("wrong", [np.nan, 2e-4])
+    def test_one_wrong_number_is_enough(self, index, index_folder, data, wrong):
+        images = images_of(data)[:6]
+        expected = index.embed(images)
+        expected[2, 7] += wrong
+        with pytest.raises(CapstoneError, match="differs from torch by"):
+            check_parity(index_folder / IMAGE_SIDE, images, expected, expected)
 
 
 class TestIndex:
@@ -108,7 +144,7 @@ class TestIndex:
 
     def test_probabilities_are_the_model_s(self, index, model, data):
         images, texts = embed(model, data.of(Vendor.WINDOWS)[:1], torch.arange(len(data.concepts)))
-        expected = (images @ texts.T * model.clamped_log_scale().exp()).softmax(dim=1).max()
+        expected = (images @ texts.T * model.clamped_log_scale().exp()).softmax(dim=1).max().detach()
         assert index.names_of(images_of(data)[0], 1)[0].probability == pytest.approx(float(expected), rel=1e-4)
 
     def test_finds_drawings_by_name(self, index, data):
@@ -188,8 +224,6 @@ class TestBrokenIndex:
 
     @staticmethod
     def _say_that_hashes_are_right(folder):
-        from grader.capstone.serving.manifest import FileFacts
-
         content = json.loads((folder / MANIFEST).read_text("utf-8"))
         for name in content["files"]:
             facts = FileFacts.of(folder / name)
