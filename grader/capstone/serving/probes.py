@@ -47,6 +47,7 @@ def bad_requests(settings: Settings, good: bytes) -> list[Probe]:
         Probe("wrong key", 401, body=lambda: good, with_key=False, headers={KEY_HEADER: "not the key at all"}),
         Probe("no key and an endless body", 401, body=lambda: _chunks(10 * too_long), with_key=False),
         Probe("unknown path", 404, path="/v2/names", body=lambda: good),
+        Probe("a slash too many", 404, path=f"{NAMES}/", body=lambda: good),
         Probe("wrong method", 405, method="GET"),
         Probe("wrong content type", 415, media_type="image/jpeg", body=lambda: good),
         Probe("too many bytes", 413, body=lambda: good + bytes(too_long)),

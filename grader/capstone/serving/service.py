@@ -35,6 +35,7 @@ HEALTH, READY, METRICS = "/health", "/ready", "/metrics"
 _PNG, _JSON = "image/png", "application/json"
 
 Count = Annotated[int, Query(ge=1, le=MOST_ANSWERS, description="How many answers.")]
+_Answer = Callable[[Index, bytes, int], list[Ranked]]  # what to answer about a body, at most so many of them
 _logger = logging.getLogger("uvicorn.error")  # the one that a person who starts the server sees
 
 
@@ -109,9 +110,6 @@ class _Service:
         return {"Retry-After": str(self.settings.retry_after)}
 
 
-_Answer = Callable[[Index, bytes, int], list[Ranked]]
-
-
 def create_app(load: Callable[[], Index], settings: Settings) -> FastAPI:
     """The application. `load` brings the model; it is called in a thread when the application starts.
 
@@ -134,6 +132,7 @@ def create_app(load: Callable[[], Index], settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # these two pages load scripts from elsewhere; /openapi.json has all they would show
         redoc_url=None,
+        redirect_slashes=False,  # a path with a slash too many is no path of ours, with or without a key
     )
     answer_problems(app)
     refusals = documented(401, 408, 413, 415, 422, 429, 503)
@@ -166,7 +165,7 @@ def create_app(load: Callable[[], Index], settings: Settings) -> FastAPI:
         return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     app.include_router(v1)
-    paths = {NAMES, DRAWINGS, HEALTH, READY, METRICS}
+    paths = {NAMES, DRAWINGS, HEALTH, READY, METRICS, app.openapi_url or ""}
     app.add_middleware(MeasuringMiddleware, metrics=service.metrics, paths=paths)
     return app
 
