@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,10 +70,18 @@ def serve_and_show(
 ) -> None:
     """Serve until told to stop."""
     from grader.capstone.serving.server import listen, run_server
-    from grader.capstone.serving.settings import Settings, find_key
+    from grader.capstone.serving.settings import KEY_HEADER, Settings, find_key
 
     settings = Settings(find_key(key_file), *_places(concurrent, waiting))
-    run_server(folder, settings, listen(host, port))
+    listening = listen(host, port)
+    address = f"[{host}]" if ":" in host else host
+    url = f"http://{address}:{listening.getsockname()[1]}"
+    print(f"Serving {folder} at {url}; Ctrl-C stops it. To name a drawing:")
+    print(
+        f'  curl -H "{KEY_HEADER}: $KEY" -H "Content-Type: image/png" --data-binary @drawing.png "{url}/v1/names?k=5"'
+    )
+    sys.stdout.flush()  # the server may run for days
+    run_server(folder, settings, listening)
 
 
 def load_test_and_show(

@@ -150,7 +150,10 @@ class TestServe:
         passed = []
         monkeypatch.setattr("grader.capstone.serving.server.run_server", lambda *arguments: passed.append(arguments))
         options = ["--port", 0, "--key-file", tmp_path / "key", "--concurrent", 3]
-        assert run("serve", index_folder, *options).exit_code == 0
+        result = run("serve", index_folder, *options)
+        assert result.exit_code == 0
+        assert f"http://127.0.0.1:{passed[0][2].getsockname()[1]}; Ctrl-C stops it" in result.output
+        assert "a key of more" not in result.output
         assert run("serve", index_folder, *options, "--waiting", 0).exit_code == 0
         for (folder, settings, listening), waiting in zip(passed, (12, 0), strict=True):
             assert folder == index_folder
