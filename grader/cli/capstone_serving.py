@@ -11,18 +11,6 @@ import typer
 from grader.cli.options import Json
 
 
-class MethodName(enum.StrEnum):
-    """The methods of a run, as one types them."""
-
-    ZERO_SHOT = "zero-shot"
-    LINEAR_PROBE = "linear-probe"
-    FULL = "full"
-    LORA = "lora"
-    REPLAY = "replay"
-    INTERPOLATION = "interpolation"
-    RANDOM_LABELS = "random-labels"
-
-
 class CompressionName(enum.StrEnum):
     """How the exported model is made smaller."""
 
@@ -49,7 +37,10 @@ def export(
     bundle: Annotated[
         Path, typer.Argument(metavar="BUNDLE", exists=True, file_okay=False, help="What `course capstone train` wrote.")
     ] = Path("results/capstone"),
-    method: Annotated[MethodName, typer.Option(help="Which of the run's tuned models.")] = MethodName.REPLAY,
+    method: Annotated[
+        str,
+        typer.Option(metavar="METHOD", help="Which of the run's models: linear-probe, full, lora, replay and so on."),
+    ] = "replay",
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", file_okay=False, help="Default: BUNDLE/served/METHOD.")
     ] = None,

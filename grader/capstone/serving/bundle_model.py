@@ -41,7 +41,7 @@ def tuned_model(
     digest = digest_of(pretrained)
     model = make_model(preset, data)
     restore(model, pretrained, file)
-    apply_adapter(model, adapter, digest)
+    apply_adapter(model, adapter, digest, trains_text=preset.trains_text)
     vendor = str(facts.get("target", TARGET_VENDOR))
     return model.eval(), Origin(
         method=str(method),

@@ -36,7 +36,7 @@ class ImageSide(nn.Module):
 def image_side(model: DualEncoder) -> ImageSide:
     """A model's image side as it will be served: a copy on the processor, LoRA merged, in evaluation mode."""
     side = copy.deepcopy(ImageSide(model.image_tower, model.image_projection)).cpu().float()
-    merge_lora(side.tower)
+    merge_lora(side)
     return side.eval().requires_grad_(False)
 
 

@@ -119,8 +119,12 @@ class TestExport:
         assert isinstance(result.exception, CapstoneError)
         assert "made with other data" in str(result.exception)
 
-    def test_every_method_of_a_run_can_be_named(self):
-        assert {str(m).lower().replace(" ", "-") for m in Method} == {str(m) for m in capstone_serving.MethodName}
+    def test_a_method_that_nobody_knows(self, bundle):
+        result = run("export", bundle.folder, "--method", "magic")
+        assert isinstance(result.exception, CapstoneError)
+        assert "there is no method 'magic'; there are: zero-shot, linear-probe, full, lora," in str(result.exception)
+
+    def test_every_compression_can_be_named(self):
         assert {str(c) for c in Compression} == {str(c) for c in capstone_serving.CompressionName}
 
 
