@@ -6,6 +6,7 @@ import asyncio
 import io
 import threading
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -20,7 +21,7 @@ from grader.capstone.serving.settings import KEY_HEADER, KEY_VARIABLE, Settings,
 from grader.capstone.vendors import Vendor
 
 KEY = "a key of more than sixteen"
-SETTINGS = Settings(KEY, concurrent=2, waiting=1, most_bytes=20_000, most_side=256, body_seconds=0.3, retry_after=7)
+SETTINGS = Settings(KEY, concurrent=2, waiting=1, most_bytes=20_000, most_side=256, retry_after=7)
 PNG = {KEY_HEADER: KEY, "Content-Type": "image/png"}
 AUTHORISED = {KEY_HEADER: KEY}
 
@@ -196,7 +197,8 @@ class TestRefusals:
             yield b"\x89PNG"
             await asyncio.sleep(20)
 
-        answer = ask(index, ("POST", "/v1/names", {"content": stalled(), "headers": PNG}))
+        patience = replace(SETTINGS, body_seconds=0.3)
+        answer = ask(index, ("POST", "/v1/names", {"content": stalled(), "headers": PNG}), settings=patience)
         assert answer.status_code == 408
         assert "0.3 seconds" in answer.json()["detail"]
 
