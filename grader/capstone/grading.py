@@ -20,13 +20,13 @@ from grader.capstone.tuning import Method
 from grader.capstone.vendors import Vendor
 from grader.capstone.weights import restore
 
-FULL_GAIN = 0.15  # recall@1 that full tuning must gain
+WANTED_GAIN = 0.15  # recall@1 that the best method must gain
 LORA_DISTANCE = 0.05  # how far LoRA may stay behind full tuning
 LORA_PART = 0.10  # of full tuning's trainable numbers
 KEPT_GAIN = 0.12  # what a method that does not forget must gain
 MOST_FORGOTTEN = 0.05  # of recall@1 on the source vendor
 TOLERANCE = 0.01  # between a claimed figure and ours: rounding on another processor may turn some ranks
-# Methods that may show that forgetting is cured.
+# Methods that may show that forgetting is cured; with full tuning, those that may show the lift.
 CURES = (Method.LORA, Method.REPLAY, Method.INTERPOLATION, Method.COMBINATION)
 
 
@@ -101,18 +101,20 @@ def grade(
 
 
 def _criteria(seen: dict[Method, Seen]) -> Iterator[Criterion]:
-    yield _lift(seen.get(Method.FULL))
+    yield _lift({method: seen[method] for method in (Method.FULL, *CURES) if method in seen})
     yield _low_rank(seen.get(Method.LORA), seen.get(Method.FULL))
     yield _cure({method: seen[method] for method in CURES if method in seen})
     yield _control(seen.get(Method.RANDOM_LABELS))
 
 
-def _lift(full: Seen | None) -> Criterion:
-    title = f"Full tuning gains {FULL_GAIN:.0%} of recall@1 on known concepts of the new vendor, without doubt"
-    if full is None:
+def _lift(tuned: dict[Method, Seen]) -> Criterion:
+    title = f"A method gains {WANTED_GAIN:.0%} of recall@1 on known concepts of the new vendor, and not by chance"
+    if not tuned:
         return Criterion(title, "no adapter that can be used", 0, 4)
-    part = min(1.0, max(0.0, full.gain.value / FULL_GAIN)) if full.gain.low > 0 else 0.0
-    return Criterion(title, describe(full.gain), round(4 * part, 2), 4)
+    method = max(tuned, key=lambda m: tuned[m].gain.value if tuned[m].gain.low > 0 else -1.0)
+    found = tuned[method].gain
+    part = min(1.0, max(0.0, found.value / WANTED_GAIN)) if found.low > 0 else 0.0
+    return Criterion(title, f"{method}: {describe(found)}", round(4 * part, 2), 4)
 
 
 def _low_rank(lora: Seen | None, full: Seen | None) -> Criterion:

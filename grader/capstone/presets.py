@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from grader.capstone.errors import CapstoneError
 from grader.capstone.recipe import Precision, Recipe
 from grader.capstone.tuning import Method
 from grader.capstone.vendors import Vendor
@@ -14,6 +16,9 @@ SOURCE_VENDORS = (Vendor.GOOGLE, Vendor.TWITTER)
 TARGET_VENDOR = Vendor.WINDOWS
 CHOOSING_VENDOR = Vendor.SAMSUNG  # pretraining does not see it either: it only chooses the best epoch
 REMEMBERED_VENDOR = Vendor.GOOGLE  # the source vendor on which forgetting is measured
+
+
+_KINDS: dict[str, Callable[[str], Any]] = {"int": int, "float": float}
 
 
 class Tower(enum.StrEnum):
@@ -38,9 +43,25 @@ class Preset:
         """How a method is trained in this size: the common recipe and what the method changes of it."""
         return replace(self.tuning, **_CHANGES.get(method, {}))
 
-    def seeded(self, seed: int) -> Preset:
-        """The same with another seed for tuning."""
-        return replace(self, tuning=replace(self.tuning, seed=seed))
+    def changed(self, changes: Mapping[str, str]) -> Preset:
+        """The same with other numbers of the common recipe for tuning, as text, for example {"epochs": "30"}.
+
+        Raises CapstoneError naming a number that no recipe has, or a text that is none.
+        """
+        kinds = {field.name: str(field.type) for field in fields(Recipe)}
+        numbers = {}
+        for name, text in changes.items():
+            kind = _KINDS.get(kinds.get(name, "").removesuffix(" | None"))
+            if kind is None:
+                known = ", ".join(name for name in kinds if kinds[name].removesuffix(" | None") in _KINDS)
+                raise CapstoneError(f"a recipe has no number {name!r}; there are: {known}")
+            try:
+                numbers[name] = kind(text)
+            except ValueError:
+                raise CapstoneError(
+                    f"{name} is not {text!r} but a number such as {getattr(self.tuning, name)}"
+                ) from None
+        return replace(self, tuning=replace(self.tuning, **numbers))
 
 
 _CHANGES: dict[Method, dict[str, Any]] = {

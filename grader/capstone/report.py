@@ -20,6 +20,7 @@ from grader.capstone.vendors import Vendor
 
 # Whose drawing stands for a concept in the galleries: the target's may not be shown.
 SHOWN_VENDOR = Vendor.GOOGLE
+_COLOURS = {method: f"C{number}" for number, method in enumerate(Method)}  # one for a method in every figure
 
 
 def write_report(bundle: Bundle, outcomes: Sequence[Outcome], galleries: Sequence[Gallery], data: DataSet) -> None:
@@ -37,7 +38,9 @@ def write_report(bundle: Bundle, outcomes: Sequence[Outcome], galleries: Sequenc
         comparison=_draw_comparison(outcomes),
         galleries=galleries,
         can_show=SHOWN_VENDOR in data.vendors,
-        shown_vendor=SHOWN_VENDOR,
+        shown_vendor=SHOWN_VENDOR.company,
+        target=Vendor(bundle.facts()["target"]).company,
+        sources=[Vendor(name).company for name in bundle.facts()["sources"]],
         picture_of=lambda concept: _drawing(data, concept),
         concepts=data.concepts,
     )
@@ -52,8 +55,8 @@ def _draw_curves(curves: Mapping[Method, Sequence[Epoch]]) -> str:
     left, right = figure.subplots(1, 2)
     for method, epochs in curves.items():
         numbers = [epoch.epoch + 1 for epoch in epochs]
-        left.plot(numbers, [epoch.loss for epoch in epochs], label=str(method))
-        right.plot(numbers, [epoch.score for epoch in epochs], label=str(method))
+        left.plot(numbers, [epoch.loss for epoch in epochs], color=_COLOURS[method], label=str(method))
+        right.plot(numbers, [epoch.score for epoch in epochs], color=_COLOURS[method], label=str(method))
     left.set(xlabel="epoch", ylabel="training loss")
     right.set(xlabel="epoch", ylabel="validation, mean reciprocal rank")
     right.legend(fontsize="small")
@@ -64,16 +67,24 @@ def _draw_comparison(outcomes: Sequence[Outcome]) -> str:
     """Gain on the new vendor against what the source vendor lost: up and to the left is better."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()
     for outcome in outcomes:
         gain, lost = 100 * outcome.gain.value, 100 * outcome.forgetting.value
         low, high = gain - 100 * outcome.gain.low, 100 * outcome.gain.high - gain
-        axes.errorbar(lost, gain, yerr=[[max(0.0, low)], [max(0.0, high)]], fmt="o", capsize=3)
-        axes.annotate(str(outcome.method), (lost, gain), textcoords="offset points", xytext=(6, 4), fontsize="small")
+        axes.errorbar(
+            lost,
+            gain,
+            yerr=[[max(0.0, low)], [max(0.0, high)]],
+            fmt="o",
+            capsize=3,
+            color=_COLOURS[outcome.method],
+            label=str(outcome.method),
+        )
     axes.axhline(0, color="grey", linewidth=0.8)
     axes.axvline(0, color="grey", linewidth=0.8)
     axes.set(xlabel="forgotten on the source vendor (points of recall@1)", ylabel="gained on the new vendor (points)")
+    figure.legend(loc="outside right upper", fontsize="small")
     return _png(figure)
 
 

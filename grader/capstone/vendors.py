@@ -17,6 +17,11 @@ class Vendor(enum.StrEnum):
     WINDOWS = "Wind"
 
     @property
+    def company(self) -> str:
+        """Its name for people: the constant's, as it is written."""
+        return "JoyPixels" if self is Vendor.JOYPIXELS else self.name.capitalize()
+
+    @property
     def openly_licensed(self) -> bool:
         """Whether its drawings may be passed on: Google's Noto (Apache 2.0) and Twitter's Twemoji (CC BY 4.0).
 

@@ -106,6 +106,14 @@ def train(
     pack: Pack = None,
     weights: Weights = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of order and augmentation.")] = 0,
+    number: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=NUMBER",
+            help="Another number of the recipe, for example epochs=30 or learning_rate=0.0005; may be repeated.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Adapt the pretrained model to a vendor it has never seen, by every method, and measure each of them.
@@ -116,7 +124,14 @@ def train(
     from grader.cli.capstone_display import train_with_progress
 
     train_with_progress(
-        output, preset.value, method or (), target=target, pack=pack, weights=weights, seed=seed, as_json=as_json
+        output,
+        preset.value,
+        method or (),
+        target=target,
+        pack=pack,
+        weights=weights,
+        changes={"seed": str(seed), **dict(text.partition("=")[::2] for text in number or ())},
+        as_json=as_json,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,7 +151,7 @@ def train_with_progress(
     target: str,
     pack: Path | None,
     weights: Path | None,
-    seed: int,
+    changes: Mapping[str, str],
     as_json: bool,
 ) -> None:
     """Run the methods with a progress bar that shows loss, validation and speed; then the table."""
@@ -159,7 +159,7 @@ def train_with_progress(
     from grader.capstone.presets import PRESETS
     from grader.capstone.run import Listener
 
-    preset = PRESETS[preset_name].seeded(seed)
+    preset = PRESETS[preset_name].changed(changes)
     chosen, vendor = _methods(methods), _vendor(target)
     with _progress(quiet=as_json) as progress:
         data = _load(progress, preset, pack)
