@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from grader.cli import capstone_serving
 from grader.cli.options import Json
 
 app = typer.Typer(
@@ -152,3 +153,8 @@ def grade(
     from grader.cli.capstone_display import grade_and_show
 
     raise typer.Exit(grade_and_show(bundle, pack, weights, as_json=as_json))
+
+
+app.command()(capstone_serving.export)
+app.command()(capstone_serving.serve)
+app.command("load-test")(capstone_serving.load_test)

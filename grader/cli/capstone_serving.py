@@ -40,7 +40,7 @@ def export(
     method: Annotated[
         str,
         typer.Option(metavar="METHOD", help="Which of the run's models: linear-probe, full, lora, replay and so on."),
-    ] = "replay",
+    ] = "replay-and-interpolation",
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", file_okay=False, help="Default: BUNDLE/served/METHOD.")
     ] = None,
