@@ -520,8 +520,9 @@ def create_app(
 #
 # ## In the capstone
 #
-# `course capstone serve` does this step for real: it starts the service with the tuned towers behind `search`. With
-# more clients than places, some get 429 with `Retry-After`, and the others are served as before. Parity says how far
+# `course capstone export --compression int8` writes a tuned model as ONNX and says what the smaller one costs and
+# brings, `course capstone serve` puts it behind such a service, and `course capstone load-test` tries that: with more
+# clients than places, some get 429 with `Retry-After`, and the others are served as before. Parity says how far
 # the scores moved; what that means for drawings that were held out, only the evaluation of milestone 6 can say, so run
 # it with the compressed weights too.
 #

@@ -406,8 +406,8 @@ def compare(
 #
 # `course capstone train` writes such a table into its evidence bundle, for zero-shot, the linear probe, LoRA and full
 # tuning, and `course capstone grade` computes it anew from the saved weights: points are given for a gain whose
-# interval excludes zero and for little forgetting. Full tuning gains most and forgets most of the vendor it came from
-# (McCloskey and Cohen 1989); weights between the two models keep much of both (Wortsman et al. 2022).
+# interval excludes zero and for little forgetting. Full tuning forgets most of the vendor it came from (McCloskey and
+# Cohen 1989); weights between the two models keep much of both (Wortsman et al. 2022).
 #
 # ## References
 #
