@@ -31,7 +31,9 @@ def learn_chinese_names(model: DualEncoder, data: DataSet, vendors: Sequence[Ven
     tower = CharacterTower(data.chinese_names, known)
     chinese = DualEncoder(model.image_tower, tower, model.image_projection.out_features)
     chinese.image_projection, chinese.log_scale = model.image_projection, model.log_scale
-    concepts = torch.tensor(known)
+    device = data.pixels.device
+    chinese.to(device)
+    concepts = torch.tensor(known, device=device)
     with torch.inference_mode():
         embedded = [embed(model, data.of(vendor)[concepts], concepts)[0] for vendor in vendors]
         images = nn.functional.normalize(torch.stack(embedded).mean(dim=0), dim=1).clone()  # (concepts, width)
@@ -50,4 +52,4 @@ def evaluate_chinese_names(chinese: DualEncoder, data: DataSet, vendor: Vendor) 
     """The retrieval of a vendor's known concepts by their Chinese names."""
     concepts = torch.tensor(data[Part.KNOWN])
     images, texts = embed(chinese, data.of(vendor)[concepts], concepts)
-    return retrieve((images @ texts.T).double().numpy())
+    return retrieve((images @ texts.T).double().cpu().numpy())

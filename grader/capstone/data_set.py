@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -51,6 +51,10 @@ class DataSet:
     def chinese_names(self) -> list[str]:
         return [concept.chinese_name for concept in self.concepts]
 
+    def to(self, device: torch.device) -> DataSet:
+        """The same with all drawings on a device; models are built where the drawings lie."""
+        return replace(self, pixels=self.pixels.to(device))
+
     def sentence_tower(self) -> SentenceTower:
         """The pretrained text tower, with the English names as its tokens."""
         return load_sentence_tower(self.names, self.text_folder)
@@ -67,7 +71,7 @@ class DataSet:
             ensure_ascii=False,
         )
         found = hashlib.sha256(text.encode())
-        found.update(self.pixels.contiguous().numpy().data)
+        found.update(self.pixels.contiguous().cpu().numpy().data)
         return found.hexdigest()
 
 

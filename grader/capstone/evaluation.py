@@ -23,7 +23,7 @@ def embed(model: DualEncoder, drawings: Tensor, concepts: Tensor, batch_size: in
     model.eval()
     try:
         images = [model.encode_images(prepare(part)) for part in drawings.split(batch_size)]
-        texts = [model.encode_texts(part) for part in concepts.split(batch_size)]
+        texts = [model.encode_texts(part) for part in concepts.to(drawings.device).split(batch_size)]
     finally:
         for module, training in modes.items():
             module.training = training

@@ -23,9 +23,15 @@ class Batch:
     chances: Tensor
 
     def share(self, rank: int, processes: int) -> Batch:
-        """What one of several processes works on: equally many rows for each, a remainder is left out."""
-        end = len(self.vendors) // processes * processes
-        rows = slice(rank, end, processes)
+        """What one of several processes works on: equally many rows for each.
+
+        Process r has rows r, r + processes, ...; where they do not come out even, the last row stands again at the end,
+        and the loss leaves it out.
+        """
+        if processes == 1:
+            return self
+        most = -(-len(self.vendors) // processes)
+        rows = (torch.arange(most) * processes + rank).clamp(max=len(self.vendors) - 1)
         return Batch(self.vendors[rows], self.concepts[rows], self.chances[rows])
 
 

@@ -37,7 +37,7 @@ def make_gallery(method: Method, model: DualEncoder, data: DataSet, vendor: Vend
     concepts = torch.tensor(data[Part.KNOWN])
     images, texts = embed(model, data.of(vendor)[concepts], concepts)
     asked = torch.linspace(0, len(concepts) - 1, queries).long()
-    best = (texts[asked] @ images.T).topk(FIRST, dim=1).indices  # (queries, first)
+    best = (texts[asked] @ images.T).topk(FIRST, dim=1).indices.cpu()  # (queries, first)
     rows = (
         Row(int(concepts[query]), tuple(int(concepts[i]) for i in found))
         for query, found in zip(asked, best, strict=True)

@@ -24,6 +24,7 @@ from grader.capstone.model_factory import make_model
 from grader.capstone.outcomes import Outcome, figures
 from grader.capstone.presets import PRESETS, REMEMBERED_VENDOR, SOURCE_VENDORS, TARGET_VENDOR, Preset
 from grader.capstone.pretraining import digest_of
+from grader.capstone.processes import count_processes, from_first, is_first
 from grader.capstone.report import write_report
 from grader.capstone.run import Listener, Run, run_methods
 from grader.capstone.text_towers import FrozenNames
@@ -45,22 +46,24 @@ def graded_run(
     weights: Path | None = None,
     listener: Listener | None = None,
 ) -> tuple[Bundle, list[Outcome]]:
-    """Tune by every method, measure, write the bundle and its report; goes on where an earlier run was stopped."""
+    """Tune by every method, measure, write the bundle and its report; goes on where an earlier run was stopped.
+
+    Under `torchrun` all processes call this; the first writes the files.
+    """
     started = time.perf_counter()
     pretrained, _ = load_weights(weights or weights_file(preset.name))
     digest = digest_of(pretrained)
     bundle = Bundle(folder)
-    bundle.begin(
-        {
-            "preset": preset.name,
-            "seed": preset.tuning.seed,
-            "recipes": {str(method): preset.recipe(method).as_json() for method in Method},
-            "data": data.digest(),
-            "pretrained": digest,
-            "target": target,
-            "sources": list(SOURCE_VENDORS),
-        }
-    )
+    facts = {
+        "preset": preset.name,
+        "seed": preset.tuning.seed,
+        "recipes": {str(method): preset.recipe(method).as_json() for method in Method},
+        "data": data.digest(),
+        "pretrained": digest,
+        "target": target,
+        "sources": list(SOURCE_VENDORS),
+    }
+    from_first(lambda: bundle.begin(facts))
     text_tower = make_model(preset, data).text_tower
     run = Run(
         preset=preset,
@@ -76,6 +79,8 @@ def graded_run(
     )
     new = any(bundle.outcome(method) is None for method in methods)
     outcomes = run_methods(run, methods)
+    if not is_first():
+        return bundle, outcomes
     shown = [method for method in _SHOWN if method in methods]
     galleries = [make_gallery(method, run.tuned(method), data, target) for method in shown]
     if new or "seconds" not in bundle.facts():
@@ -121,6 +126,7 @@ def environment() -> dict[str, object]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
+        "processes": count_processes(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "libraries": {name: _version(name) for name in _LIBRARIES},
     }

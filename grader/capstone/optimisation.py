@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from grader.capstone.recipe import Recipe
 
+_Tensors = list[Tensor] | tuple[Tensor, ...]
 _HEADS = ("image_projection", "text_projection", "log_scale")
 
 
@@ -46,3 +47,19 @@ def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) 
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def make_average(model: nn.Module, decay: float) -> torch.optim.swa_utils.AveragedModel:
+    """A copy of the model whose weights and statistics follow by an exponential moving average.
+
+    Tokens and counters are copied: torch's average would cut them to whole numbers below what they are.
+    """
+    floats = torch.optim.swa_utils.get_ema_multi_avg_fn(decay)
+
+    def average(averaged: _Tensors, current: _Tensors, count: Tensor | int) -> None:
+        if averaged[0].is_floating_point():
+            floats(averaged, current, count)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average, use_buffers=True)

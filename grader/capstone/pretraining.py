@@ -15,6 +15,7 @@ from grader.capstone.dual_encoder import DualEncoder
 from grader.capstone.evaluation import evaluate
 from grader.capstone.examples import Examples, all_pairs
 from grader.capstone.presets import Preset
+from grader.capstone.processes import is_first
 from grader.capstone.splits import Part
 from grader.capstone.training import Watcher, train
 from grader.capstone.vendors import Vendor
@@ -36,7 +37,7 @@ def pretrain(
     """Train `model` on the sources' drawings of all but the unseen concepts; write `file` and its manifest.
 
     `held_out` is a vendor that pretraining does not see, on whose validation concepts the best epoch is chosen; it must
-    not be one of the sources. Returns the manifest.
+    not be one of the sources. Returns the manifest. Under `torchrun` all processes call this; the first writes.
     """
     assert held_out not in sources
     started = time.perf_counter()
@@ -67,7 +68,8 @@ def pretrain(
         },
     }
     weights = {name: value for name, value in model.state_dict().items() if not name.startswith("text_tower.")}
-    save_weights(file, weights if not preset.trains_text else dict(model.state_dict()), manifest)
+    if is_first():
+        save_weights(file, weights if not preset.trains_text else dict(model.state_dict()), manifest)
     return manifest
 
 

@@ -98,7 +98,7 @@ def _png(figure: Any) -> str:
 def _drawing(data: DataSet, concept: int) -> str:
     from PIL import Image
 
-    image = on_background(data.of(SHOWN_VENDOR)[concept].numpy())  # (3, size, size)
+    image = on_background(data.of(SHOWN_VENDOR)[concept].cpu().numpy())  # (3, size, size)
     stream = io.BytesIO()
     Image.fromarray((image.transpose(1, 2, 0) * 255).round().astype(np.uint8)).save(stream, format="png")
     return _address(stream.getvalue())

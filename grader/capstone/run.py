@@ -20,6 +20,7 @@ from grader.capstone.examples import Examples, all_pairs
 from grader.capstone.model_factory import make_model
 from grader.capstone.outcomes import Measured, Outcome, differences, figures, measure
 from grader.capstone.presets import Preset
+from grader.capstone.processes import from_first, is_first, wait_for_all
 from grader.capstone.splits import Part
 from grader.capstone.training import Epoch, History, Step, Watcher, train
 from grader.capstone.tuning import BETWEEN, Method, choose_parameters, count_trainable
@@ -71,7 +72,7 @@ class Run:
 
     def outcome_of(self, method: Method, baseline: Measured) -> Outcome:
         """Tune by one method, or read what an earlier, interrupted run of this bundle found."""
-        if (done := self.bundle.outcome(method)) is not None:
+        if (done := from_first(lambda: self.bundle.outcome(method))) is not None:
             return done
         started = time.perf_counter()
         if method in BETWEEN:
@@ -95,10 +96,11 @@ class Run:
             calibration=self._calibration(model),
             **differences(measured, baseline),
         )
-        save_adapter(
-            self.bundle.adapter(method), changed_weights(model, self.pretrained), method, self.pretrained_digest
-        )
-        self.bundle.keep(outcome, history)
+        if is_first():
+            changed = changed_weights(model, self.pretrained)
+            save_adapter(self.bundle.adapter(method), changed, method, self.pretrained_digest)
+            self.bundle.keep(outcome, history)
+        wait_for_all()  # the adapter is what an interpolation begins with
         self.listener.on_outcome(outcome)
         return outcome
 
@@ -143,7 +145,7 @@ class Run:
     def _interpolated(self, method: Method) -> tuple[DualEncoder, str]:
         """Weights between the pretrained and the tuned ones, as far as validation says that little is forgotten."""
         tuned = self.tuned(method)
-        after = {name: value.clone() for name, value in tuned.state_dict().items()}
+        after = {name: value.cpu().clone() for name, value in tuned.state_dict().items()}
         remembered = evaluate(self.model(), self.data.of(self.source), self.data[Part.VALIDATION]).recall(1)
         best, best_part = float("-inf"), 0.0
         for part in _PARTS:
@@ -158,7 +160,7 @@ class Run:
     def _calibration(self, model: DualEncoder) -> float:
         chosen = torch.tensor(self.data[Part.KNOWN])
         images, texts = embed(model, self.data.of(self.target)[chosen], chosen)
-        similarity = (images @ texts.T).double().numpy()
+        similarity = (images @ texts.T).double().cpu().numpy()
         return expected_calibration_error(similarity, float(model.clamped_log_scale().detach()))
 
 

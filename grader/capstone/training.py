@@ -17,23 +17,14 @@ from grader.capstone.checkpoint import read_checkpoint, write_checkpoint
 from grader.capstone.dual_encoder import DualEncoder
 from grader.capstone.errors import CapstoneError
 from grader.capstone.examples import Examples
-from grader.capstone.optimisation import make_optimizer, make_schedule
+from grader.capstone.optimisation import make_average, make_optimizer, make_schedule
+from grader.capstone.processes import count_processes, from_first, rank
 from grader.capstone.recipe import Precision, Recipe
 from grader.capstone.steps import backward
 from grader.capstone.tuning import training_mode
+from grader.capstone.watching import Step, StepReporter, Watcher
 
-
-@dataclass(frozen=True)
-class Step:
-    """What one step did. `gradient_norm` is before clipping; `images_per_second` counts this step's rows."""
-
-    epoch: int
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    images_per_second: float
+__all__ = ["Epoch", "History", "Step", "Watcher", "train"]
 
 
 @dataclass(frozen=True)
@@ -60,14 +51,6 @@ class History:
         return self.epochs[self.best].score if self.epochs else float("-inf")
 
 
-@dataclass
-class Watcher:
-    """Who is told how the training goes; does nothing by default."""
-
-    on_step: Callable[[Step], None] = lambda step: None
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None
-
-
 def train(
     model: DualEncoder,
     pixels: Tensor,
@@ -83,15 +66,18 @@ def train(
     `pixels`: uint8 (vendors, concepts, 4, size, size), on the model's device. `validate` scores a model, higher is
     better. With `checkpoint`, a run that was killed goes on after its last whole epoch, and ends bit for bit as it
     would have on a processor, because every epoch's order and augmentation follow from seed and epoch alone.
+
+    Under `torchrun` all processes call this with equal arguments: each works on its share of every batch, and all end
+    with the weights that one process alone would have found; only the first writes the checkpoint and is watched.
     """
     watcher = watcher or Watcher()
-    rank, processes = _place()
+    place, processes, device = rank(), count_processes(), pixels.device
     steps = examples.steps(recipe.batch_size)
     optimizer = make_optimizer(model, recipe)
     schedule = make_schedule(optimizer, recipe, recipe.epochs * steps)
-    averaged = _averaged(model, recipe)
+    averaged = None if recipe.ema is None else make_average(model, recipe.ema)
     history, best = History(), _trainable(model)
-    if checkpoint is not None and (state := read_checkpoint(checkpoint)) is not None:
+    if checkpoint is not None and (state := from_first(lambda: read_checkpoint(checkpoint))) is not None:
         history, best = _restore(state, checkpoint, recipe, model, optimizer, schedule, averaged)
     runner = _runner(model, recipe)
 
@@ -100,15 +86,15 @@ def train(
             break
         training_mode(model, frozen_statistics=recipe.frozen_statistics)
         losses, rows, started = [], 0, time.perf_counter()
+        reporter = StepReporter(watcher, device, number, steps)
         for step, batch in enumerate(examples.epoch(number, recipe.batch_size, recipe.seed)):
-            begun = time.perf_counter()
-            share = batch.share(rank, processes)
-            concepts = share.concepts.to(pixels.device)
-            images = augment(pixels[share.vendors.to(pixels.device), concepts], share.chances)
-            with torch.autocast(pixels.device.type, torch.bfloat16, enabled=recipe.precision is Precision.BFLOAT16):
-                loss = backward(runner, images, concepts, micro_batch=recipe.micro_batch)
+            share = batch.share(place, processes)
+            concepts = share.concepts.to(device)
+            images = augment(pixels[share.vendors.to(device), concepts], share.chances)
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision is Precision.BFLOAT16):
+                loss = backward(runner, images, concepts, micro_batch=recipe.micro_batch, rows=len(batch.concepts))
             norm = nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], recipe.clip)
-            rate = schedule.get_last_lr()[0]
+            rate = float(schedule.get_last_lr()[0])
             optimizer.step()
             schedule.step()
             optimizer.zero_grad(set_to_none=True)
@@ -116,18 +102,18 @@ def train(
                 averaged.update_parameters(model)
             losses.append(loss)
             rows += len(batch.concepts)
-            if rank == 0:
-                seconds = time.perf_counter() - begun
-                speed = len(batch.concepts) / seconds
-                watcher.on_step(Step(number, step, steps, float(loss), float(rate), float(norm), speed))
+            if place == 0:
+                reporter.add(step, len(batch.concepts), loss, rate, norm)
+        reporter.end()
+        mean_loss = float(torch.stack(losses).mean())  # waits for the card, so that the time below is true
         seconds = time.perf_counter() - started
-        judged = model if averaged is None else averaged.module
-        score = validate(judged)
-        history.epochs.append(Epoch(number, float(torch.stack(losses).mean()), score, rows / seconds, seconds))
+        judged: Any = model if averaged is None else averaged.module
+        score = from_first(lambda: validate(judged))  # noqa: B023 (called at once)
+        history.epochs.append(Epoch(number, mean_loss, score, rows / seconds, seconds))
         if history.best < 0 or score > history.best_score:
             history.best, best = number, _trainable(judged)
         history.stopped_early = recipe.patience is not None and number - history.best >= recipe.patience
-        if rank == 0:
+        if place == 0:
             watcher.on_epoch(history.epochs[-1])
             if checkpoint is not None:
                 write_checkpoint(checkpoint, _state(recipe, model, optimizer, schedule, averaged, history, best))
@@ -135,26 +121,17 @@ def train(
     return history
 
 
-def _place() -> tuple[int, int]:
-    """This process's rank and the number of processes."""
-    if torch.distributed.is_initialized():
-        return torch.distributed.get_rank(), torch.distributed.get_world_size()
-    return 0, 1
-
-
 def _runner(model: DualEncoder, recipe: Recipe) -> nn.Module:
     """What computes the embeddings: the model, compiled and spread over processes as wished. Shares its parameters."""
     runner: nn.Module = model
-    if torch.distributed.is_initialized():
-        runner = nn.parallel.DistributedDataParallel(model, device_ids=None)
-    return torch.compile(runner) if recipe.compile else runner  # type: ignore[return-value]
-
-
-def _averaged(model: DualEncoder, recipe: Recipe) -> Any:
-    if recipe.ema is None:
-        return None
-    average = torch.optim.swa_utils.get_ema_multi_avg_fn(recipe.ema)
-    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+    if count_processes() > 1 and any(parameter.requires_grad for parameter in model.parameters()):
+        # Buffers are the same everywhere and never change here, so they need not be sent at every step.
+        runner = nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+    if recipe.compile:
+        # What was compiled for the method before is of no use, and counts against the limit of recompilations.
+        torch.compiler.reset()
+        runner = torch.compile(runner)  # type: ignore[assignment]
+    return runner
 
 
 def _trainable(model: nn.Module) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ def _progress(*, quiet: bool) -> Iterator[Progress]:
         TextColumn("{task.fields[last]}", markup=False),
     )
     errors = Console(stderr=True)
-    with Progress(*columns, console=errors, disable=quiet and not sys.stderr.isatty()) as progress:
+    silent = not _is_first() or (quiet and not sys.stderr.isatty())
+    with Progress(*columns, console=errors, disable=silent) as progress:
         try:
             yield progress
         except KeyboardInterrupt:
@@ -47,8 +49,15 @@ def _progress(*, quiet: bool) -> Iterator[Progress]:
             raise typer.Exit(130) from None
 
 
+def _is_first() -> bool:
+    """Whether this is the only process, or the one of those under `torchrun` that talks to people."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _load(progress: Progress, preset: Preset, pack: Path | None) -> DataSet:
+    """The data set, on the graphics card where there is one: the whole of it fits."""
     from grader.capstone.data_set import load_packages
+    from grader.capstone.devices import choose_device
     from grader.capstone.errors import CapstoneError
     from grader.capstone.pack import read_pack
 
@@ -62,7 +71,7 @@ def _load(progress: Progress, preset: Preset, pack: Path | None) -> DataSet:
             preset.size, progress=lambda done, total: progress.update(task, completed=done, total=total)
         )
     progress.update(task, completed=len(data.vendors), total=len(data.vendors))
-    return data
+    return data.to(choose_device())
 
 
 def pack_with_progress(folder: Path, preset_name: str, *, open_vendors: bool, as_json: bool) -> None:
@@ -99,12 +108,13 @@ def pretrain_with_progress(preset_name: str, pack: Path | None, output: Path | N
     from grader.capstone.model_factory import make_model
     from grader.capstone.presets import CHOOSING_VENDOR, PRESETS, SOURCE_VENDORS
     from grader.capstone.pretraining import pretrain
+    from grader.capstone.processes import process_group
     from grader.capstone.training import Watcher
     from grader.capstone.weights import MOST_BYTES, SHIPPED, weights_file
 
     preset = PRESETS[preset_name]
     file = output or weights_file(preset.name)
-    with _progress(quiet=as_json) as progress:
+    with process_group(), _progress(quiet=as_json) as progress:
         data = _load(progress, preset, pack)
         model = make_model(preset, data)
         task = progress.add_task("Pretraining", total=None, last="")
@@ -126,7 +136,10 @@ def pretrain_with_progress(preset_name: str, pack: Path | None, output: Path | N
                 )
             ),
         )
-        file.with_suffix(".checkpoint.pt").unlink(missing_ok=True)
+        if _is_first():
+            file.with_suffix(".checkpoint.pt").unlink(missing_ok=True)
+    if not _is_first():
+        return
     if as_json:
         print(json.dumps(manifest, indent=1))
         return
@@ -157,11 +170,12 @@ def train_with_progress(
     """Run the methods with a progress bar that shows loss, validation and speed; then the table."""
     from grader.capstone.graded_run import graded_run
     from grader.capstone.presets import PRESETS
+    from grader.capstone.processes import process_group
     from grader.capstone.run import Listener
 
     preset = PRESETS[preset_name].changed(changes)
     chosen, vendor = _methods(methods), _vendor(target)
-    with _progress(quiet=as_json) as progress:
+    with process_group(), _progress(quiet=as_json) as progress:
         data = _load(progress, preset, pack)
         tasks: dict[Method, Any] = {}
         score = ""
@@ -187,6 +201,8 @@ def train_with_progress(
 
         listener = Listener(on_method, on_step, on_epoch, on_outcome)
         bundle, outcomes = graded_run(preset, data, output, chosen, vendor, weights, listener)
+    if not _is_first():
+        return
     if as_json:
         print(json.dumps({**bundle.facts(), "outcomes": [outcome.as_json() for outcome in outcomes]}, indent=1))
         return
