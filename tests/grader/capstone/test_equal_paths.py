@@ -22,7 +22,7 @@ from grader.capstone.errors import CapstoneError
 from grader.capstone.examples import Batch
 from grader.capstone.recipe import Precision
 from grader.capstone.steps import backward
-from tests.grader.capstone.tiny import CONCEPTS, figures, recipe, run, tiny_model, tiny_pixels
+from tests.grader.capstone.tiny import figures, recipe, run, tiny_model, tiny_pixels
 
 ROOT = Path(__file__).parents[3]
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -37,23 +37,16 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def program(result: Path, changes: dict[str, Any], *options: str, processes: int = 1) -> subprocess.CompletedProcess:
+def program(result: Path, runs: list[dict[str, Any]], *options: str, processes: int = 1) -> subprocess.CompletedProcess:
     """`tiny` in processes of its own, by torchrun where there are several."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
-    command = [
-        sys.executable,
-        *launcher,
-        "-m",
-        "tests.grader.capstone.tiny",
-        str(result),
-        json.dumps(changes),
-        *options,
-    ]
+    program = ["-m", "tests.grader.capstone.tiny", str(result), json.dumps(runs)]
+    command = [sys.executable, *launcher, *program, *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def result_of(file: Path, rank: int = 0) -> dict[str, Any]:
+def result_of(file: Path, rank: int = 0) -> list[dict[str, Any]]:
     return torch.load(f"{file}.{rank}", weights_only=True)
 
 
@@ -71,9 +64,9 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch(micro_batch):
     loss_in_pieces, in_pieces = gradients(tiny_model(), micro_batch=micro_batch)
     torch.testing.assert_close(loss_in_pieces, loss, rtol=0, atol=1e-6)
     assert whole["log_scale"].abs() > 1e-4
+    norm = torch.nn.utils.get_total_norm(whole.values())
     for name, gradient in whole.items():
-        largest = float(gradient.abs().max())
-        assert (in_pieces[name] - gradient).abs().max() <= 1e-6 * max(1.0, largest), name
+        assert (in_pieces[name] - gradient).abs().max() <= 1e-6 * norm, name
 
 
 def test_micro_batches_with_frozen_names_and_a_clamped_temperature():
@@ -88,7 +81,7 @@ def test_micro_batches_with_frozen_names_and_a_clamped_temperature():
     assert whole["log_scale"] == in_pieces["log_scale"] == 0
     assert whole["text_projection.weight"] is in_pieces["text_projection.weight"] is None
     for name in ("image_tower.linear.weight", "image_projection.weight"):
-        torch.testing.assert_close(in_pieces[name], whole[name], rtol=1e-5, atol=1e-6)
+        assert (in_pieces[name] - whole[name]).abs().max() <= 1e-6 * whole[name].norm(), name
 
 
 def test_the_mean_of_micro_batches_own_losses_would_be_another_gradient():
@@ -117,42 +110,45 @@ def test_shares_are_equally_long_and_hold_every_row():
     assert torch.equal(torch.stack(shares, dim=1).flatten()[:7], batch.concepts)
 
 
-@pytest.mark.parametrize("changes", [{"ema": 0.6, "clip": 0.5}, {"micro_batch": 3}], ids=["plain", "micro-batches"])
-def test_two_processes_end_with_the_weights_of_one(changes, tmp_path):
-    """Batches of 15 and of 4 rows: the first kind does not come out even, the second is smaller than most."""
-    weights, history = run(recipe(**changes))
-    done = program(tmp_path / "result.pt", changes, processes=2)
+def test_two_processes_end_with_the_weights_of_one(tmp_path):
+    """Batches of 15 and of 4 rows: the first kind does not come out even, and whole as well as in micro-batches."""
+    runs = [{"clip": 0.5}, {"micro_batch": 3, "ema": 0.6}]
+    done = program(tmp_path / "result.pt", runs, processes=2)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (result_of(tmp_path / "result.pt", rank) for rank in range(2))
-    for name, value in weights.items():
-        torch.testing.assert_close(first["weights"][name], value, **CLOSE, msg=lambda text, n=name: f"{n}: {text}")
-        assert torch.equal(first["weights"][name], second["weights"][name]), name
-    assert first["best"] == second["best"] == history.best
-    for found in (first, second):
-        torch.testing.assert_close(torch.tensor(found["figures"]), torch.tensor(figures(history)), **CLOSE)
+    for changes, one, other in zip(runs, first, second, strict=True):
+        weights, history = run(recipe(**changes))
+        compare(one, weights, history)
+        compare(other, weights, history)
+        assert all(torch.equal(one["weights"][name], other["weights"][name]) for name in weights)
 
 
 def test_a_run_of_two_processes_goes_on_after_a_kill(tmp_path):
     file, changes = tmp_path / "result.pt", {"ema": 0.6}
     options = ("--checkpoint", str(tmp_path / "run.pt"))
-    killed = program(file, changes, *options, "--kill-at", "5", processes=2)
-    assert killed.returncode != 0
-    done = program(file, changes, *options, processes=2)
+    killed = program(file, [changes], *options, "--kill-at", "5", processes=2)
+    assert killed.returncode != 0 and (tmp_path / "run.pt").exists()
+    done = program(file, [changes], *options, processes=2)
     assert done.returncode == 0, done.stderr[-3000:]
-    weights, history = run(recipe(**changes))
+    for rank in range(2):
+        compare(result_of(file, rank)[0], *run(recipe(**changes)))
+
+
+def compare(found, weights, history):
+    """A result of `tiny` against a plain run's."""
     for name, value in weights.items():
-        torch.testing.assert_close(result_of(file)["weights"][name], value, **CLOSE)
-    assert len(result_of(file, 1)["figures"]) == len(history.epochs)
+        torch.testing.assert_close(found["weights"][name], value, **CLOSE, msg=lambda text, n=name: f"{n}: {text}")
+    torch.testing.assert_close(torch.tensor(found["figures"]), torch.tensor(figures(history)), **CLOSE)
+    assert found["best"] == history.best
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on the processor")
-@pytest.mark.parametrize("changes", [{}, {"micro_batch": 6}], ids=["plain", "micro-batches"])
+@pytest.mark.parametrize("changes", [{"batch_size": 17}, {"batch_size": 34, "micro_batch": 17}], ids=str)
 def test_compiled_training_ends_with_the_same_weights(changes):
+    """All batches and pieces of one shape: compiling is what takes the time."""
     weights, history = run(recipe(epochs=2, **changes))
-    compiled, compiled_history = run(recipe(epochs=2, compile=True, **changes))
-    for name, value in weights.items():
-        torch.testing.assert_close(compiled[name], value, **CLOSE, msg=lambda text, n=name: f"{n}: {text}")
-    torch.testing.assert_close(torch.tensor(figures(compiled_history)), torch.tensor(figures(history)), **CLOSE)
+    compiled, found = run(recipe(epochs=2, compile=True, **changes))
+    compare({"weights": compiled, "figures": figures(found), "best": found.best}, weights, history)
 
 
 def test_bfloat16_stays_close_and_is_not_float32():
@@ -174,7 +170,7 @@ KILLED = {
 @pytest.mark.parametrize("changes", KILLED.values(), ids=KILLED)
 def test_a_killed_run_ends_bit_for_bit_as_an_uninterrupted_one(changes, tmp_path):
     file, checkpoint = tmp_path / "result.pt", tmp_path / "checkpoints" / "run.pt"
-    killed = program(file, changes, "--checkpoint", str(checkpoint), "--kill-at", "5")
+    killed = program(file, [changes], "--checkpoint", str(checkpoint), "--kill-at", "5")
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
     assert checkpoint.exists() and not Path(f"{file}.0").exists()
     weights, history = run(recipe(**changes))
@@ -196,7 +192,3 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
     run(recipe(epochs=1), checkpoint=tmp_path / "run.pt")
     with pytest.raises(CapstoneError, match="another learning_rate"):
         run(recipe(epochs=1, learning_rate=1e-4), checkpoint=tmp_path / "run.pt")
-
-
-def test_drawings_of_all_concepts_are_there():
-    assert tiny_pixels().shape[1] == CONCEPTS

@@ -2,7 +2,7 @@
 
 Also a program, so that a training can be begun by `torchrun`, killed and begun again:
 
-    python -m tests.grader.capstone.tiny RESULT.pt '{"epochs": 2, ...}' [--checkpoint FILE] [--kill-at STEP]
+    python -m tests.grader.capstone.tiny RESULT.pt '[{"epochs": 2, ...}, ...]' [--checkpoint FILE] [--kill-at STEP]
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from grader.capstone.dual_encoder import DualEncoder
 from grader.capstone.evaluation import evaluate
 from grader.capstone.examples import Examples, all_pairs
 from grader.capstone.processes import process_group, rank
-from grader.capstone.recipe import Precision, Recipe
+from grader.capstone.recipe import Recipe
 from grader.capstone.text_towers import FrozenNames
 from grader.capstone.training import History, Step, Watcher, train
 
@@ -108,17 +108,17 @@ def figures(history: History) -> list[tuple[float, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("result", type=Path)
-    parser.add_argument("changes", type=json.loads)
+    parser.add_argument("runs", type=json.loads)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--kill-at", type=int)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    if "precision" in asked.changes:
-        asked.changes["precision"] = Precision(asked.changes["precision"])
+    results = []
     with process_group():
-        weights, history = run(recipe(**asked.changes), checkpoint=asked.checkpoint, kill_at=asked.kill_at)
-        result = {"weights": weights, "figures": figures(history), "best": history.best, "rank": rank()}
-        torch.save(result, f"{asked.result}.{rank()}")
+        for changes in asked.runs:
+            weights, history = run(recipe(**changes), checkpoint=asked.checkpoint, kill_at=asked.kill_at)
+            results.append({"weights": weights, "figures": figures(history), "best": history.best})
+        torch.save(results, f"{asked.result}.{rank()}")
 
 
 if __name__ == "__main__":
