@@ -5,6 +5,7 @@
 #   make check-style  style and types only
 #   make build        build the notebooks from reference/
 #   make bench        measure the speed of grading
+#   make bench-gpu    measure the speed of training on a graphics card, beside Hugging Face's Trainer
 #   make clean        remove .venv, caches and the sample class's results
 #
 # PYTHON=python3.12 chooses the interpreter (3.11 or newer); PIP_FLAGS is added to every `pip install`.
@@ -22,7 +23,7 @@ PIP_FAILED := { echo "error: pip failed; with PIP_FLAGS=-vv it says more." >&2; 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help grade test check-style build bench clean
+.PHONY: help grade test check-style build bench bench-gpu clean
 
 help:
 	@sed -n '/^#  /s/^# *//p' Makefile
@@ -46,6 +47,9 @@ build: $(VENV)/.stamp-instructor
 bench: $(VENV)/.stamp-instructor
 	$(BIN)/python -m grader.bench
 
+bench-gpu: $(VENV)/.stamp-capstone
+	$(BIN)/python -m grader.capstone.benchmark
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis results/sample_class
 	find grader reference tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -68,6 +72,11 @@ $(VENV)/.stamp-python:
 $(VENV)/.stamp-instructor: $(VENV)/.stamp-python pyproject.toml constraints.txt
 	@echo "Installing the course for instructors into $(VENV); the first time this takes some minutes."
 	@$(PIP) $(PIP_FLAGS) -e '.[tensorflow,transformers,service,instructor]' || $(PIP_FAILED)
+	@touch $@
+
+$(VENV)/.stamp-capstone: $(VENV)/.stamp-python pyproject.toml constraints.txt
+	@echo "Installing the capstone into $(VENV); the first time this takes some minutes."
+	@$(PIP) $(PIP_FLAGS) -e '.[capstone]' || $(PIP_FAILED)
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-python pyproject.toml constraints.txt
