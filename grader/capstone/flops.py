@@ -29,7 +29,8 @@ def count_flops(model: nn.Module, images: Tensor, concepts: Tensor) -> float:
     """FLOPs of one row's forward and backward pass: of all matrix products and convolutions, two for each addition.
 
     `images`: float (batch, 3, size, size); `concepts`: int64 (batch,). torch counts from the operators' shapes,
-    attention as plain matrix products; what a recomputation or another kernel adds does not count. Gradients are thrown away.
+    attention as plain matrix products; what a recomputation or another kernel adds does not count. Gradients are thrown
+    away.
     """
     counter = FlopCounterMode(display=False)
     with sdpa_kernel(SDPBackend.MATH), counter:
