@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,7 +73,10 @@ def _gather(encoded: Encoded, rows: int | None) -> Encoded:
         return encoded
     from torch.distributed.nn.functional import all_gather
 
-    images, texts = (_interleave(all_gather(part), rows) for part in (encoded.images, encoded.texts))
+    with warnings.catch_warnings():
+        # torch 2.13 calls it deprecated, but has the one that lets gradients through only in a private module.
+        warnings.simplefilter("ignore", FutureWarning)
+        images, texts = (_interleave(all_gather(part), rows) for part in (encoded.images, encoded.texts))
     return Encoded(images, texts, encoded.log_scale)
 
 

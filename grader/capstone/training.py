@@ -126,7 +126,7 @@ def _runner(model: DualEncoder, recipe: Recipe) -> nn.Module:
     runner: nn.Module = model
     if count_processes() > 1 and any(parameter.requires_grad for parameter in model.parameters()):
         # Buffers are the same everywhere and never change here, so they need not be sent at every step.
-        runner = nn.parallel.DistributedDataParallel(model, broadcast_buffers=False)
+        runner = nn.parallel.DistributedDataParallel(model, forward_sync_buffers=False)
     if recipe.compile:
         # What was compiled for the method before is of no use, and counts against the limit of recompilations.
         torch.compiler.reset()
