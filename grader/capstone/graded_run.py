@@ -20,7 +20,7 @@ from grader.capstone.data_set import DataSet
 from grader.capstone.errors import CapstoneError
 from grader.capstone.galleries import make_gallery
 from grader.capstone.grading import Grade, grade
-from grader.capstone.model_factory import make_model
+from grader.capstone.model_factory import make_model, pretrained_weights
 from grader.capstone.outcomes import Outcome, figures
 from grader.capstone.presets import PRESETS, REMEMBERED_VENDOR, SOURCE_VENDORS, TARGET_VENDOR, Preset
 from grader.capstone.pretraining import digest_of
@@ -30,7 +30,6 @@ from grader.capstone.run import Listener, Run, run_methods
 from grader.capstone.text_towers import FrozenNames
 from grader.capstone.tuning import Method
 from grader.capstone.vendors import Vendor
-from grader.capstone.weights import load_weights, weights_file
 
 # Whose answers the report shows, from the beginning to what is best to keep.
 _SHOWN = (Method.ZERO_SHOT, Method.FULL, Method.COMBINATION)
@@ -51,11 +50,12 @@ def graded_run(
     Under `torchrun` all processes call this; the first writes the files.
     """
     started = time.perf_counter()
-    pretrained, _ = load_weights(weights or weights_file(preset.name))
+    pretrained = pretrained_weights(preset, data, weights)
     digest = digest_of(pretrained)
     bundle = Bundle(folder)
     facts = {
         "preset": preset.name,
+        "backbone": preset.backbone,
         "seed": preset.tuning.seed,
         "recipes": {str(method): preset.recipe(method).as_json() for method in Method},
         "data": data.digest(),
@@ -103,17 +103,23 @@ def _finish(run: Run, method: Method, seconds: float) -> None:
     )
 
 
-def preset_of(folder: Path) -> Preset:
-    """The preset that a bundle was made with. Raises CapstoneError when it is no bundle of ours."""
+def preset_of(folder: Path, backbone: str | None = None) -> Preset:
+    """The preset that a bundle was made with. Raises CapstoneError when it is no bundle of ours.
+
+    Its backbone must be named by the caller as well: what a bundle names is never fetched by itself.
+    """
     facts = Bundle(folder).facts()
+    if (used := facts.get("backbone")) != backbone:
+        wanted = "without --backbone" if used is None else f"with --backbone {used}"
+        raise CapstoneError(f"{folder}: tuned from {used or 'the shipped weights'}; grade it {wanted}")
     if (name := facts.get("preset")) not in PRESETS:
         raise CapstoneError(f"{folder}: made with the preset {name!r}; there are: {', '.join(PRESETS)}")
-    return PRESETS[name]
+    return dataclasses.replace(PRESETS[name], backbone=backbone)
 
 
 def grade_bundle(folder: Path, preset: Preset, data: DataSet, weights: Path | None = None) -> Grade:
     """Measure a bundle again and award its points."""
-    pretrained, _ = load_weights(weights or weights_file(preset.name))
+    pretrained = pretrained_weights(preset, data, weights)
     bundle = Bundle(folder)
     target = Vendor(bundle.facts().get("target", TARGET_VENDOR))
     return grade(bundle, preset, data, pretrained, digest_of(pretrained), target, REMEMBERED_VENDOR)

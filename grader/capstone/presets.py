@@ -30,7 +30,10 @@ class Tower(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Preset:
-    """One size: image resolution, tower, whether names go through a trainable text tower, and how it is trained."""
+    """One size: image resolution, tower, whether names go through a trainable text tower, and how it is trained.
+
+    `backbone`: a CLIP or SigLIP checkpoint in the place of our towers and weights.
+    """
 
     name: str
     size: int
@@ -38,6 +41,7 @@ class Preset:
     trains_text: bool
     pretraining: Recipe
     tuning: Recipe
+    backbone: str | None = None
 
     def recipe(self, method: Method) -> Recipe:
         """How a method is trained in this size: the common recipe and what the method changes of it."""

@@ -48,7 +48,9 @@ def train_with_trainer(work: Workload, model: DualEncoder, watch: Stopwatch, *, 
     recipe, rows = work.recipe, 0
 
     class ContrastiveTrainer(Trainer):
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
             nonlocal rows
             rows = len(inputs["concepts"])
             encoded = model(inputs["pixels"], inputs["concepts"])

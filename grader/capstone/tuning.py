@@ -10,6 +10,8 @@ from grader.capstone.dual_encoder import DualEncoder
 
 LORA_RANK = 8
 LORA_SCALE = 16
+# As the layers are called in BERT, and in CLIP and SigLIP.
+_QUERY_AND_VALUE = ("query", "value", "q_proj", "v_proj")
 
 
 class Method(enum.StrEnum):
@@ -53,16 +55,19 @@ def choose_parameters(
 def add_lora(model: DualEncoder, *, trains_text: bool, rank: int, scale: int) -> None:
     """Give every convolution and linear layer of the image side a low-rank update (Hu et al. 2022), by peft.
 
-    With `trains_text` also the query and value layers of the text tower. Everything else is frozen.
+    With `trains_text` also the query and value layers of the text tower. Everything else is frozen. The output layer of
+    torch's own multi-head attention is left out: that module reads its weight past any update.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
     image_side = [
         name
         for name, module in model.named_modules()
-        if name.startswith("image_") and isinstance(module, nn.Conv2d | nn.Linear)
+        if name.startswith("image_")
+        and isinstance(module, nn.Conv2d | nn.Linear)
+        and not isinstance(module, nn.modules.linear.NonDynamicallyQuantizableLinear)
     ]
-    text_side = [name for name, _ in model.text_tower.named_modules() if name.endswith(("query", "value"))]
+    text_side = [name for name, _ in model.text_tower.named_modules() if name.endswith(_QUERY_AND_VALUE)]
     targets = image_side + [f"text_tower.{name}" for name in text_side if trains_text]
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=scale, target_modules=targets), model)
 

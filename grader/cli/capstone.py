@@ -38,6 +38,12 @@ Weights = Annotated[
     Path | None,
     typer.Option(metavar="FILE", dir_okay=False, help="Pretrained weights. Default: those that are shipped."),
 ]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="A CLIP or SigLIP checkpoint instead of our model: a folder, or a name on the hub."
+    ),
+]
 Target = Annotated[str, typer.Option(metavar="VENDOR", help="The new vendor: Appl, FB, Goog, Joy, Sams, Twtr or Wind.")]
 
 
@@ -106,6 +112,7 @@ def train(
     target: Target = "Wind",
     pack: Pack = None,
     weights: Weights = None,
+    backbone: Backbone = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of order and augmentation.")] = 0,
     number: Annotated[
         list[str] | None,
@@ -132,6 +139,7 @@ def train(
         pack=pack,
         weights=weights,
         changes={"seed": str(seed), **dict(text.partition("=")[::2] for text in number or ())},
+        backbone=backbone,
         as_json=as_json,
     )
 
@@ -143,6 +151,7 @@ def grade(
     ] = Path("results/capstone"),
     pack: Pack = None,
     weights: Weights = None,
+    backbone: Backbone = None,
     as_json: Json = False,
 ) -> None:
     """Measure a bundle's adapters again on held-out drawings, and award points by what is seen.
@@ -152,7 +161,7 @@ def grade(
     """
     from grader.cli.capstone_display import grade_and_show
 
-    raise typer.Exit(grade_and_show(bundle, pack, weights, as_json=as_json))
+    raise typer.Exit(grade_and_show(bundle, pack, weights, backbone, as_json=as_json))
 
 
 app.command()(capstone_serving.export)

@@ -165,15 +165,18 @@ def train_with_progress(
     pack: Path | None,
     weights: Path | None,
     changes: Mapping[str, str],
+    backbone: str | None,
     as_json: bool,
 ) -> None:
     """Run the methods with a progress bar that shows loss, validation and speed; then the table."""
+    import dataclasses
+
     from grader.capstone.graded_run import graded_run
     from grader.capstone.presets import PRESETS
     from grader.capstone.processes import process_group
     from grader.capstone.run import Listener
 
-    preset = PRESETS[preset_name].changed(changes)
+    preset = dataclasses.replace(PRESETS[preset_name].changed(changes), backbone=backbone)
     chosen, vendor = _methods(methods), _vendor(target)
     with process_group(), _progress(quiet=as_json) as progress:
         data = _load(progress, preset, pack)
@@ -237,12 +240,14 @@ def _interval(found: Any) -> str:
     return f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
 
 
-def grade_and_show(folder: Path, pack: Path | None, weights: Path | None, *, as_json: bool) -> int:
+def grade_and_show(
+    folder: Path, pack: Path | None, weights: Path | None, backbone: str | None = None, *, as_json: bool
+) -> int:
     """Grade a bundle; the exit status."""
     from grader.capstone.graded_run import grade_bundle, preset_of
 
     with _progress(quiet=as_json) as progress:
-        preset = preset_of(folder)
+        preset = preset_of(folder, backbone)
         data = _load(progress, preset, pack)
         progress.add_task("Measuring", total=None, last="")
         grade = grade_bundle(folder, preset, data, weights)
