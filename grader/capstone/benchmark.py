@@ -12,36 +12,22 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from grader.capstone.augmentation import prepare
 from grader.capstone.dual_encoder import DualEncoder
 from grader.capstone.errors import CapstoneError
-from grader.capstone.examples import Examples
 from grader.capstone.flops import card_name, count_flops, peak_flops
-from grader.capstone.recipe import Recipe
 from grader.capstone.stopwatch import Stopwatch
 from grader.capstone.trainer_baseline import train_with_trainer
 from grader.capstone.training import train
 from grader.capstone.watching import Watcher
+from grader.capstone.workload import Workload, workload
 
 _COUNTED_ROWS = 16
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What is trained. `pixels`: uint8 (vendors, concepts, 4, size, size), on the processor; `score`: recall@1."""
-
-    model: Callable[[], DualEncoder]
-    pixels: Tensor
-    examples: Examples
-    recipe: Recipe
-    score: Callable[[DualEncoder], float]
-    device: torch.device
 
 
 @dataclass(frozen=True)
@@ -136,31 +122,6 @@ def _flops_per_sample(work: Workload) -> float:
     pairs = work.examples.pairs[:_COUNTED_ROWS]
     images = prepare(work.pixels[pairs[:, 0], pairs[:, 1]]).to(work.device)
     return count_flops(work.model().to(work.device), images, pairs[:, 1].to(work.device))
-
-
-def workload(preset_name: str, pack: Path | None, batch_size: int | None) -> Workload:
-    """A preset's pretraining as it is, on its own data."""
-    from grader.capstone.data_set import load_packages
-    from grader.capstone.devices import choose_device
-    from grader.capstone.evaluation import evaluate
-    from grader.capstone.examples import all_pairs
-    from grader.capstone.model_factory import make_model
-    from grader.capstone.pack import read_pack
-    from grader.capstone.presets import CHOOSING_VENDOR, PRESETS, SOURCE_VENDORS
-    from grader.capstone.splits import Part
-
-    preset, device = PRESETS[preset_name], choose_device()
-    data = load_packages(preset.size) if pack is None else read_pack(pack)
-    recipe = replace(preset.pretraining, batch_size=batch_size or preset.pretraining.batch_size, patience=None)
-    judged_on = data.of(CHOOSING_VENDOR).to(device)
-    return Workload(
-        model=lambda: make_model(preset, data),
-        pixels=data.pixels,
-        examples=Examples(all_pairs([data.row(vendor) for vendor in SOURCE_VENDORS], data.splits.pretraining)),
-        recipe=recipe,
-        score=lambda model: evaluate(model, judged_on, data[Part.VALIDATION]).recall(1),
-        device=device,
-    )
 
 
 def describe(found: Comparison) -> str:

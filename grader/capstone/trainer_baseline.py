@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,9 +16,7 @@ from grader.capstone.dual_encoder import DualEncoder
 from grader.capstone.optimisation import make_optimizer, make_schedule
 from grader.capstone.recipe import Precision
 from grader.capstone.stopwatch import Stopwatch
-
-if TYPE_CHECKING:
-    from grader.capstone.benchmark import Workload
+from grader.capstone.workload import Workload
 
 
 class DrawingDataset(Dataset[dict[str, Any]]):
