@@ -41,7 +41,7 @@ def test_seven_vendors_draw_the_same_concepts_with_names_in_two_languages(native
 @pytest.mark.parametrize(
     ("characters", "name", "family"),
     [
-        ("👨‍🍳", "man astronaut", "cook"),
+        ("👨‍🍳", "man cook", "cook"),
         ("🧑‍🍳", "cook", "cook"),
         ("🧜‍♂️", "merman", "merpeople"),
         ("🏴‍☠️", "pirate flag", "flags"),
@@ -103,7 +103,7 @@ def test_twins_are_pictures_and_not_names(native_drawings: Drawings) -> None:
         frozenset({native_drawings.concepts[pair.concept].name, native_drawings.concepts[pair.other_concept].name})
         for pair in find_twins(native_drawings)
     }
-    assert frozenset({"snowman", "snowman without snow"}) in names
+    assert frozenset({"star of David", "dotted six-pointed star"}) in names
     assert frozenset({"watermelon", "dog"}) not in names
     copies = list(find_copies(native_drawings))
     assert all(pair.concept == pair.other_concept and pair.vendor != pair.other_vendor for pair in copies)
