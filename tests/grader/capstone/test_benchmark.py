@@ -81,7 +81,12 @@ def test_flops_are_those_of_the_shapes():
 
 @pytest.mark.parametrize(
     "card, peak",
-    [("NVIDIA H100 80GB HBM3", 989e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA L40S", 362e12), ("Tesla T4", None)],
+    [
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA H100 PCIe", None),
+        ("Tesla T4", None),
+    ],
 )
 def test_peaks_are_looked_up_by_name(card, peak):
     assert flops.peak_flops(card, Precision.BFLOAT16) == peak
