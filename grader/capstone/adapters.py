@@ -13,6 +13,7 @@ from grader.capstone.dual_encoder import DualEncoder
 from grader.capstone.errors import CapstoneError
 from grader.capstone.tuning import LORA_RANK, LORA_SCALE, Method, add_lora
 
+MOST_BYTES = 2_000_000_000  # a whole large model in float32; more is not read at all
 _IMAGE_SIDE = ("image_tower.", "image_projection.", "log_scale")
 _TEXT_SIDE = ("text_tower.", "text_projection.")
 
@@ -39,6 +40,8 @@ def save_adapter(file: Path, tensors: dict[str, Tensor], method: Method, pretrai
 def read_adapter(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """An adapter's tensors and what it says of itself. Raises CapstoneError for a file that is none."""
     try:
+        if (size := file.stat().st_size) > MOST_BYTES:
+            raise CapstoneError(f"{file}: {size / 1e6:.0f} MB is too much for an adapter")
         with safe_open(file, framework="pt") as stream:
             return {name: stream.get_tensor(name) for name in stream.keys()}, stream.metadata() or {}
     except (OSError, SafetensorError) as error:

@@ -17,6 +17,8 @@ from grader import __version__
 from grader.capstone.bundle import Bundle
 from grader.capstone.chinese import evaluate_chinese_names, learn_chinese_names
 from grader.capstone.data_set import DataSet
+from grader.capstone.drawings import Drawings
+from grader.capstone.duplicates import find_copies
 from grader.capstone.errors import CapstoneError
 from grader.capstone.galleries import make_gallery
 from grader.capstone.grading import Grade, grade
@@ -27,6 +29,7 @@ from grader.capstone.pretraining import digest_of
 from grader.capstone.processes import count_processes, from_first, is_first
 from grader.capstone.report import write_report
 from grader.capstone.run import Listener, Run, run_methods
+from grader.capstone.splits import Part
 from grader.capstone.text_towers import FrozenNames
 from grader.capstone.tuning import Method
 from grader.capstone.vendors import Vendor
@@ -99,8 +102,20 @@ def _finish(run: Run, method: Method, seconds: float) -> None:
             "seconds": round(seconds + run.bundle.facts().get("seconds", 0), 1),
             "peak_memory_megabytes": peak_memory_megabytes(),
             "chinese": {"method": method, **dataclasses.asdict(figures(chinese))},
+            "drawn_alike": drawn_alike(run.data, run.target, run.sources),
         }
     )
+
+
+def drawn_alike(data: DataSet, target: Vendor, sources: Sequence[Vendor]) -> dict[str, int]:
+    """How many of each test part's concepts the target draws nearly as a source vendor does: no new style there."""
+    drawings = Drawings(data.vendors, data.concepts, data.pixels.cpu().numpy())
+    copied = {
+        pair.concept
+        for pair in find_copies(drawings)
+        if target in (pair.vendor, pair.other_vendor) and {pair.vendor, pair.other_vendor} & set(sources)
+    }
+    return {part: len(copied & set(data[part])) for part in (Part.KNOWN, Part.UNSEEN)}
 
 
 def preset_of(folder: Path, backbone: str | None = None) -> Preset:
@@ -112,16 +127,22 @@ def preset_of(folder: Path, backbone: str | None = None) -> Preset:
     if (used := facts.get("backbone")) != backbone:
         wanted = "without --backbone" if used is None else f"with --backbone {used}"
         raise CapstoneError(f"{folder}: tuned from {used or 'the shipped weights'}; grade it {wanted}")
-    if (name := facts.get("preset")) not in PRESETS:
+    if not isinstance(name := facts.get("preset"), str) or name not in PRESETS:
         raise CapstoneError(f"{folder}: made with the preset {name!r}; there are: {', '.join(PRESETS)}")
     return dataclasses.replace(PRESETS[name], backbone=backbone)
 
 
-def grade_bundle(folder: Path, preset: Preset, data: DataSet, weights: Path | None = None) -> Grade:
-    """Measure a bundle again and award its points."""
-    pretrained = pretrained_weights(preset, data, weights)
+def grade_bundle(
+    folder: Path, preset: Preset, data: DataSet, weights: Path | None = None, target: Vendor = TARGET_VENDOR
+) -> Grade:
+    """Measure a bundle again and award its points.
+
+    Raises CapstoneError when it was tuned for another vendor than `target`: that is not the bundle's choice.
+    """
     bundle = Bundle(folder)
-    target = Vendor(bundle.facts().get("target", TARGET_VENDOR))
+    if (tuned_for := bundle.facts().get("target")) != target:
+        raise CapstoneError(f"{folder}: tuned for {tuned_for!r}; to count that, grade it with --target {tuned_for}")
+    pretrained = pretrained_weights(preset, data, weights)
     return grade(bundle, preset, data, pretrained, digest_of(pretrained), target, REMEMBERED_VENDOR)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,9 +68,16 @@ class Outcome:
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Outcome:
         """The outcome that `as_json` wrote; raises TypeError, KeyError or ValueError for anything else."""
-        figures = {part: Figures(**record[part]) for part in ("known", "unseen", "source")}
-        intervals = {name: Interval(**record[name]) for name in ("gain", "unseen_gain", "forgetting")}
+        figures = {part: Figures(**_numbers(record[part])) for part in ("known", "unseen", "source")}
+        intervals = {name: Interval(**_numbers(record[name])) for name in ("gain", "unseen_gain", "forgetting")}
         return cls(**{**record, "method": Method(record["method"]), **figures, **intervals})
+
+
+def _numbers(record: Mapping[str, Any]) -> Mapping[str, float]:
+    for name, value in record.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{name} is {str(value)[:40]!r} and not a number")
+    return record
 
 
 def measure(model: DualEncoder, data: DataSet, target: Vendor, source: Vendor) -> Measured:

@@ -151,6 +151,7 @@ def grade(
     ] = Path("results/capstone"),
     pack: Pack = None,
     weights: Weights = None,
+    target: Target = "Wind",
     backbone: Backbone = None,
     as_json: Json = False,
 ) -> None:
@@ -161,7 +162,7 @@ def grade(
     """
     from grader.cli.capstone_display import grade_and_show
 
-    raise typer.Exit(grade_and_show(bundle, pack, weights, backbone, as_json=as_json))
+    raise typer.Exit(grade_and_show(bundle, pack, weights, backbone, target=target, as_json=as_json))
 
 
 app.command()(capstone_serving.export)

@@ -241,7 +241,13 @@ def _interval(found: Any) -> str:
 
 
 def grade_and_show(
-    folder: Path, pack: Path | None, weights: Path | None, backbone: str | None = None, *, as_json: bool
+    folder: Path,
+    pack: Path | None,
+    weights: Path | None,
+    backbone: str | None = None,
+    *,
+    target: str = "Wind",
+    as_json: bool,
 ) -> int:
     """Grade a bundle; the exit status."""
     from grader.capstone.graded_run import grade_bundle, preset_of
@@ -250,7 +256,7 @@ def grade_and_show(
         preset = preset_of(folder, backbone)
         data = _load(progress, preset, pack)
         progress.add_task("Measuring", total=None, last="")
-        grade = grade_bundle(folder, preset, data, weights)
+        grade = grade_bundle(folder, preset, data, weights, _vendor(target))
     if as_json:
         import dataclasses
 

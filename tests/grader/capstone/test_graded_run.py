@@ -234,6 +234,32 @@ def test_a_bundle_of_other_data_is_refused(
         runs.preset_of(finished[0].bundle.folder / "adapters")
 
 
+@pytest.mark.parametrize("value", ["9.9", None, [1], float("nan"), {"high": 1}])
+def test_figures_that_are_no_figures_cost_a_warning_and_nothing_else(
+    value: object, finished: tuple[Run, list[Outcome]], small_data: DataSet, pretrained: dict[str, Tensor]
+) -> None:
+    run, _ = finished
+    honest = _grade(run, small_data, pretrained)
+    file = run.bundle.folder / "outcomes" / "lora.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "gain": {"value": value, "low": 0, "high": 1}}))
+    found = _grade(run, small_data, pretrained)
+    assert found.criteria == honest.criteria and any("not an outcome" in warning for warning in found.warnings)
+
+
+def test_which_vendor_counts_is_not_the_bundle_s_choice(
+    finished: tuple[Run, list[Outcome]], small_data: DataSet
+) -> None:
+    folder = finished[0].bundle.folder
+    facts = json.loads((folder / "bundle.json").read_text())
+    for target in ("Joy", 3, None):
+        (folder / "bundle.json").write_text(json.dumps({**facts, "target": target}))
+        with pytest.raises(CapstoneError, match="tuned for"):
+            runs.grade_bundle(folder, SMALL, small_data)
+    (folder / "bundle.json").write_text(json.dumps({**facts, "preset": ["cpu"]}))
+    with pytest.raises(CapstoneError, match="made with the preset"):
+        runs.preset_of(folder)
+
+
 def test_a_bundle_without_adapters_earns_nothing(
     finished: tuple[Run, list[Outcome]], small_data: DataSet, pretrained: dict[str, Tensor]
 ) -> None:
