@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import sys
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -110,6 +112,8 @@ def _address(png: bytes) -> str:
 
 def _log_to_tensorboard(bundle: Bundle, curves: Mapping[Method, Sequence[Epoch]]) -> None:
     """A run of TensorBoard for every method; nothing where the package tensorboard is not installed."""
+    # TensorBoard's own switch for doing without TensorFlow, which it would load, messages and all, where it is there.
+    sys.modules.setdefault("tensorboard.compat.notf", ModuleType("tensorboard.compat.notf"))
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError:
