@@ -28,7 +28,7 @@ from grader.capstone.vendors import Vendor
 from grader.capstone.weights import restore
 
 # How much validation recall@1 on the source vendor may fall for the interpolation to be chosen.
-_MOST_FORGOTTEN = 0.03
+_MOST_FORGOTTEN = 0.0
 _PARTS = tuple(round(0.1 * tenth, 1) for tenth in range(1, 11))
 
 
