@@ -1,11 +1,13 @@
 """The journal: one line of JSON a result, on disk before it is reported.
 
 A run that is killed at any moment loses nothing that was reported; the next one reads the journal and grades only what
-changed. A last line that was cut off is dropped.
+changed. A last line that was cut off is dropped. Nothing is ever taken out: when a check is changed back, its results
+are still there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -15,8 +17,10 @@ from pathlib import Path
 from types import TracebackType
 
 from grader.checking.record import ResultRecord
+from grader.grading.unwritable import GO_ON, explain_unwritable
 
 JOURNAL_NAME = "journal.jsonl"
+CANNOT_READ = "{path}: the journal cannot be read: {reason}"
 
 
 class JournalError(RuntimeError):
@@ -48,19 +52,67 @@ def read_journal(path: Path) -> Iterator[ResultRecord]:
 
     Raises JournalError when the file exists and cannot be read.
     """
-    if not path.exists():
-        return
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise JournalError(f"{path}: the journal cannot be read: {error.strerror}") from None
-    for line in lines:
-        try:
-            record = ResultRecord.from_dict(json.loads(line))
-            hash(JournalKey.of(record))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            continue
+    for _, record in _read(path):
         yield record
+
+
+def _read(path: Path) -> Iterator[tuple[int, ResultRecord]]:
+    """Results with the places of their lines, line by line, however long the file is."""
+    try:
+        with path.open("rb") as file:
+            place = 0
+            for line in file:
+                record = _parse(line)
+                if record is not None:
+                    yield place, record
+                place += len(line)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise JournalError(CANNOT_READ.format(path=path, reason=error.strerror)) from None
+
+
+def _parse(line: bytes) -> ResultRecord | None:
+    try:
+        record = ResultRecord.from_dict(json.loads(line))
+        hash(JournalKey.of(record))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
+    return record
+
+
+class EarlierResults:
+    """What a journal holds, by key; of several results with one key the last.
+
+    Only keys and places are kept in memory: a journal of many runs is much larger than any of them. A record is read
+    from the file when it is asked for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the journal once. Raises JournalError when the file exists and cannot be read."""
+        self._path = path
+        self._places = {_digest(JournalKey.of(record)): place for place, record in _read(path)}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def get(self, key: JournalKey) -> ResultRecord | None:
+        """The last result with this key, None when there is none. Raises JournalError."""
+        place = self._places.get(_digest(key))
+        if place is None:
+            return None
+        try:
+            with self._path.open("rb") as file:
+                file.seek(place)
+                record = _parse(file.readline())
+        except OSError as error:
+            raise JournalError(CANNOT_READ.format(path=self._path, reason=error.strerror)) from None
+        return record if record is not None and JournalKey.of(record) == key else None
+
+
+def _digest(key: JournalKey) -> bytes:
+    """A key in 16 bytes, where the key itself takes a thousand."""
+    return hashlib.blake2b(repr(key).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class Journal:
@@ -72,22 +124,32 @@ class Journal:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("wb" if fresh else "ab")
-            if not fresh and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-                self._file.write(b"\n")  # after a line that was cut off
+            # Unbuffered: what a full disk refused must not be tried again later, behind the back of who was told.
+            self._file = path.open("wb" if fresh else "ab", buffering=0)
         except OSError as error:
-            raise JournalError(f"{path}: the journal cannot be written: {error.strerror}") from None
+            raise JournalError(_cannot_write(path, error)) from None
+        self._cut = not fresh and not _ends_with_a_line(path)
 
     def append(self, record: ResultRecord) -> None:
-        """Write a result. Raises JournalError when it cannot be put on disk."""
+        """Write a result. Raises JournalError when it cannot be put on disk; then nothing of it stays in the file."""
         line = json.dumps(record.to_dict(), ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode() + b"\n"
         with self._lock:
+            descriptor = self._file.fileno()
+            before = os.fstat(descriptor).st_size
             try:
-                self._file.write(line)
-                self._file.flush()
-                os.fsync(self._file.fileno())
+                _write_all(descriptor, b"\n" + line if self._cut else line)
+                os.fsync(descriptor)
             except OSError as error:
-                raise JournalError(f"{self.path}: the journal cannot be written: {error.strerror}") from None
+                self._take_back(before)
+                raise JournalError(_cannot_write(self.path, error)) from None
+            self._cut = False
+
+    def _take_back(self, size: int) -> None:
+        """Cut the file to the size before a line that could not be written whole."""
+        try:
+            os.ftruncate(self._file.fileno(), size)
+        except OSError:
+            self._cut = True  # so that the next line does not continue this one
 
     def close(self) -> None:
         """Close the file."""
@@ -100,3 +162,24 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    """Whether the next line can follow directly; not after one that was cut off."""
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                return True
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+    except OSError as error:
+        raise JournalError(CANNOT_READ.format(path=path, reason=error.strerror)) from None
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    return f"the journal {explain_unwritable(path, error)} {GO_ON}"

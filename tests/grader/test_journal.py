@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +19,9 @@ from grader.checking.record import RECORD_SCHEMA, CheckRecord, Diagnosis, Result
 from grader.checking.versions import rules_hash
 from grader.course import Exercise, Framework, Kind, Limits
 from grader.grading import journal as journal_module
-from grader.grading.journal import Journal, JournalError, JournalKey, read_journal
+from grader.grading.journal import EarlierResults, Journal, JournalError, JournalKey, read_journal
 
+ROOT = Path(__file__).resolve().parents[2]
 RECORD = ResultRecord(
     student="ada",
     exercise="metrics/classification",
@@ -156,17 +159,87 @@ def test_a_full_disk_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(journal_module.os, "fsync", fsync)
-    with Journal(path) as journal, pytest.raises(JournalError, match="No space left") as caught:
+    with Journal(path) as journal, pytest.raises(JournalError, match="the disk is full") as caught:
         journal.append(RECORD)
     assert str(path) in str(caught.value)
 
 
+def test_a_device_that_takes_nothing_is_told(path: Path) -> None:
+    path.parent.mkdir()
+    path.symlink_to("/dev/full")
+    with Journal(path) as journal, pytest.raises(JournalError, match="the disk is full.*run the same command again"):
+        journal.append(RECORD)
+
+
+FILLS_UP = """
+import resource, sys
+from pathlib import Path
+from dataclasses import replace
+from grader.grading.journal import Journal, JournalError, read_journal
+
+path, limit = Path(sys.argv[1]), int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+first = next(read_journal(path))
+with Journal(path) as journal:
+    try:
+        journal.append(replace(first, student="too-much"))
+    except JournalError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    journal.append(replace(first, student="fits-again"))
+"""
+
+
+def test_of_a_line_that_did_not_fit_nothing_is_left(path: Path) -> None:
+    line = written(path, RECORD)
+    limit = len(line) + len(line) // 2  # the kernel takes half of the next line, and refuses the rest
+    finished = subprocess.run(
+        [sys.executable, "-c", FILLS_UP, str(path), str(limit)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "no file may grow that large" in finished.stdout and str(path) in finished.stdout
+    data = path.read_bytes()
+    assert data.startswith(line) and b"too-much" not in data
+    assert data.count(b"\n") == 2 and students(path) == ["ada", "fits-again"]
+
+
+def test_a_line_that_cannot_be_taken_back_is_not_continued(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, *_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with Journal(path) as journal:
+        journal.append(RECORD)
+        with monkeypatch.context() as broken:
+            broken.setattr(journal_module.os, "ftruncate", refuse)
+            broken.setattr(journal_module.os, "fsync", refuse)
+            broken.setattr(journal_module, "_write_all", lambda file, data: os.write(file, data[:100]))
+            with pytest.raises(JournalError, match="Input/output error"):
+                journal.append(replace(RECORD, student="bob"))
+        journal.append(replace(RECORD, student="cleo"))
+    assert students(path) == ["ada", "cleo"]
+
+
+def test_earlier_results_are_found_by_what_they_depend_on(path: Path) -> None:
+    assert EarlierResults(path).get(JournalKey.of(RECORD)) is None
+    better = replace(RECORD, output="the second time")
+    others = [replace(RECORD, student=f"student-{number}", output="x" * number) for number in range(20)]
+    data = written(path, RECORD, *others, better)
+    path.write_bytes(data + b"cut off")
+    earlier = EarlierResults(path)
+    assert len(earlier) == 21
+    assert earlier.get(JournalKey.of(RECORD)) == better, "the last one counts"
+    assert [earlier.get(JournalKey.of(other)) for other in others] == others
+    for change in CHANGES[1:]:
+        assert earlier.get(JournalKey.of(replace(RECORD, **change))) is None
+    written(path, replace(RECORD, student="later"))
+    assert earlier.get(JournalKey.of(others[3])) == others[3], "places stay as they were when the journal grows"
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(JournalError, match="cannot be written"):
+    with pytest.raises(JournalError, match="could not be written"):
         Journal(tmp_path / "file" / "journal.jsonl")
     (tmp_path / "folder" / "journal.jsonl").mkdir(parents=True)
-    with pytest.raises(JournalError, match="cannot be written"):
+    with pytest.raises(JournalError, match="could not be written"):
         Journal(tmp_path / "folder" / "journal.jsonl")
     with pytest.raises(JournalError, match="cannot be read"):
         list(read_journal(tmp_path / "folder" / "journal.jsonl"))
@@ -176,7 +249,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_a_folder_that_is_read_only_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(JournalError, match="Permission denied"):
+        with pytest.raises(JournalError, match="you have no right to write there"):
             Journal(tmp_path / "journal.jsonl")
     finally:
         tmp_path.chmod(0o700)
