@@ -17,7 +17,8 @@ from grader.course import Course, Exercise, Framework
 from grader.gradebook.errors import GradebookError
 from grader.grading.collect import CollectedSubmission, collect
 from grader.grading.engine import LocalEngine
-from grader.grading.journal import JOURNAL_NAME, Journal, JournalKey, read_journal
+from grader.grading.journal import JOURNAL_NAME, EarlierResults, Journal, JournalKey
+from grader.grading.output_folder import NO_LOCKS, claim
 from grader.grading.submission_grading import Grader
 from grader.libraries import explain_missing
 from grader.notebooks.submission import Submission
@@ -75,10 +76,15 @@ def grade_class(
     """Grade all submissions and write every report.
 
     `on_start` is told the number of submissions, `on_result` every record and whether it came from the journal. Raises
-    CollectError, ConfinementUnavailable, JournalError, LibraryMissing; GradingStopped on Ctrl-C.
+    CollectError, ConfinementUnavailable, JournalError, LibraryMissing; OutputFolderInUse when another grader is writing
+    there; GradingStopped on Ctrl-C.
     """
     try:
-        return _grade_class(run, on_start, on_result)
+        with claim(run.output) as locked:
+            result = _grade_class(run, on_start, on_result)
+        if not locked:
+            result.notes.append(NO_LOCKS.format(folder=run.output))
+        return result
     except KeyboardInterrupt:
         raise GradingStopped(STOPPED) from None
 
@@ -99,7 +105,7 @@ def _grade_class(run: ClassRun, on_start: Callable[[int], None] | None, on_resul
         gradebook = Thread(target=_prepare_gradebook, args=(_database_url(run),), daemon=True)
         gradebook.start()
         grader = Grader(engine, Diagnostician(engine, cache / "diagnosis"), run.seed)
-        known = {JournalKey.of(record): record for record in read_journal(run.output / JOURNAL_NAME)}
+        known = EarlierResults(run.output / JOURNAL_NAME)
         records = _grade_entries(run, grader, entries, known, journal, result, on_result)
     gradebook.join()
     result.records = [records[index] for index in range(len(entries))]
@@ -131,7 +137,7 @@ def _grade_entries(
     run: ClassRun,
     grader: Grader,
     entries: Sequence[CollectedSubmission],
-    known: dict[JournalKey, ResultRecord],
+    known: EarlierResults,
     journal: Journal,
     result: ClassResult,
     on_result: Progress | None,

@@ -1,4 +1,5 @@
-"""Ctrl-C and kill -9: nothing goes on running, nothing that was reported is lost, the next run goes on from there."""
+"""Ctrl-C, kill -9 and a second grader: nothing goes on running, nothing that was reported is lost or graded twice, the
+next run goes on from there."""
 
 from __future__ import annotations
 
@@ -165,3 +166,20 @@ def test_kill_9(command: list[str], tmp_path: Path) -> None:
     assert wait_for(lambda: not left_over(warm), 5), left_over(warm)
     graded = assert_journal_is_whole(tmp_path / "results" / JOURNAL_NAME)
     assert_next_run_goes_on(command, tmp_path, graded)
+
+
+def test_a_second_grader_on_the_same_class_is_refused(command: list[str], tmp_path: Path) -> None:
+    running, _ = run_until_two_results(command, tmp_path)
+    try:
+        second = start(command, tmp_path)
+        out, err = second.communicate(timeout=60)
+        assert (second.returncode, out) == (2, "")
+        assert f"{tmp_path / 'results'} is in use: process {running.pid} on " in err
+        assert "--output" in err and "Traceback" not in err
+        out, err = running.communicate(timeout=120)
+    finally:
+        running.kill()
+    assert running.returncode == 0, err
+    answer = json.loads(out)
+    assert (len(answer["records"]), answer["reused"]) == (STUDENTS, 0)
+    assert assert_journal_is_whole(tmp_path / "results" / JOURNAL_NAME) == STUDENTS, "nothing was graded twice"
