@@ -48,8 +48,12 @@ def read_adapter(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CapstoneError(f"{file}: not an adapter that can be read ({error})") from error
 
 
-def apply_adapter(model: DualEncoder, file: Path, pretrained_digest: str, *, trains_text: bool = False) -> None:
-    """Turn the pretrained model into the tuned one. Without `trains_text` an adapter may not touch the text side.
+def apply_adapter(
+    model: DualEncoder, file: Path, pretrained_digest: str, *, trains_text: bool = False
+) -> dict[str, Tensor]:
+    """Turn the pretrained model into the tuned one; returns the adapter's tensors, by name.
+
+    Without `trains_text` an adapter may not touch the text side.
 
     Raises CapstoneError when the adapter belongs to other weights, names what tuning may not change, has other shapes,
     or holds nan or inf.
@@ -74,6 +78,7 @@ def apply_adapter(model: DualEncoder, file: Path, pretrained_digest: str, *, tra
         if not torch.isfinite(value).all():
             raise CapstoneError(f"{file}: {name} holds nan or inf")
     model.load_state_dict(tensors, strict=False)
+    return tensors
 
 
 def interpolate(before: dict[str, Tensor], after: dict[str, Tensor], part: float) -> dict[str, Tensor]:

@@ -30,10 +30,10 @@ class Bundle:
     folder: Path
 
     def adapter(self, method: Method) -> Path:
-        return self.folder / "adapters" / f"{_slug(method)}.safetensors"
+        return self.folder / "adapters" / f"{method.slug}.safetensors"
 
     def checkpoint(self, method: Method) -> Path:
-        return self.folder / "checkpoints" / f"{_slug(method)}.pt"
+        return self.folder / "checkpoints" / f"{method.slug}.pt"
 
     @property
     def report(self) -> Path:
@@ -67,26 +67,31 @@ class Bundle:
             raise CapstoneError(f"{self.folder}: a bundle of schema {kept.get('schema')}, this version reads {SCHEMA}")
         return kept
 
+    def check_data(self, digest: str) -> None:
+        """Raises CapstoneError when the run was made with data of another hash than this."""
+        if (used := self.facts().get("data")) != digest:
+            raise CapstoneError(f"{self.folder}: made with other data than this (hash {str(used)[:12]}...)")
+
     def keep(self, outcome: Outcome, history: History) -> None:
         """A method's result, after its adapter is written."""
         curve = [dataclasses.asdict(epoch) for epoch in history.epochs]
-        self._write(f"outcomes/{_slug(outcome.method)}.json", {**outcome.as_json(), "curve": curve})
+        self._write(f"outcomes/{outcome.method.slug}.json", {**outcome.as_json(), "curve": curve})
         self.checkpoint(outcome.method).unlink(missing_ok=True)
 
     def outcome(self, method: Method) -> Outcome | None:
         """What was kept for a method; None when it is not done."""
-        record = self._read(f"outcomes/{_slug(method)}.json")
+        record = self._read(f"outcomes/{method.slug}.json")
         if record is None:
             return None
         record.pop("curve", None)
         try:
             return Outcome.from_json(record)
         except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise CapstoneError(f"{self.folder}/outcomes/{_slug(method)}.json: not an outcome ({error})") from error
+            raise CapstoneError(f"{self.folder}/outcomes/{method.slug}.json: not an outcome ({error})") from error
 
     def curve(self, method: Method) -> list[Epoch]:
         """The epochs of a method's training."""
-        record = self._read(f"outcomes/{_slug(method)}.json") or {}
+        record = self._read(f"outcomes/{method.slug}.json") or {}
         return [Epoch(**epoch) for epoch in record.get("curve", [])]
 
     def _read(self, name: str) -> dict[str, Any] | None:
@@ -112,7 +117,3 @@ class Bundle:
 def _plain(value: Any) -> Any:
     """A value as it comes back from a JSON file."""
     return json.loads(json.dumps(value))
-
-
-def _slug(method: Method) -> str:
-    return str(method).lower().replace(" ", "-")

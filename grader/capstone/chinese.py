@@ -10,8 +10,8 @@ from torch import nn
 from grader.capstone.contrastive import contrastive_loss
 from grader.capstone.data_set import DataSet
 from grader.capstone.dual_encoder import DualEncoder, Encoded
-from grader.capstone.evaluation import embed
-from grader.capstone.retrieval import Retrieval, retrieve
+from grader.capstone.evaluation import embed, evaluate
+from grader.capstone.retrieval import Retrieval
 from grader.capstone.splits import Part
 from grader.capstone.text_towers import CharacterTower
 from grader.capstone.vendors import Vendor
@@ -50,6 +50,4 @@ def learn_chinese_names(model: DualEncoder, data: DataSet, vendors: Sequence[Ven
 
 def evaluate_chinese_names(chinese: DualEncoder, data: DataSet, vendor: Vendor) -> Retrieval:
     """The retrieval of a vendor's known concepts by their Chinese names."""
-    concepts = torch.tensor(data[Part.KNOWN])
-    images, texts = embed(chinese, data.of(vendor)[concepts], concepts)
-    return retrieve((images @ texts.T).double().cpu().numpy())
+    return evaluate(chinese, data.of(vendor), data[Part.KNOWN])

@@ -30,8 +30,16 @@ def embed(model: DualEncoder, drawings: Tensor, concepts: Tensor, batch_size: in
     return torch.cat(images), torch.cat(texts)
 
 
-def evaluate(model: DualEncoder, pixels: Tensor, concepts: Sequence[int]) -> Retrieval:
-    """Among `concepts`: `pixels`, uint8 (all concepts, 4, size, size), are one vendor's drawings."""
+def similarities(model: DualEncoder, pixels: Tensor, concepts: Sequence[int]) -> np.ndarray:
+    """Cosines of drawings (rows) and names (columns) of `concepts`, float64 (candidates, candidates).
+
+    `pixels`, uint8 (all concepts, 4, size, size), are one vendor's drawings.
+    """
     chosen = torch.tensor(list(concepts), device=pixels.device)
     images, texts = embed(model, pixels[chosen], chosen)
-    return retrieve((images @ texts.T).float().cpu().numpy().astype(np.float64))
+    return (images @ texts.T).float().cpu().numpy().astype(np.float64)
+
+
+def evaluate(model: DualEncoder, pixels: Tensor, concepts: Sequence[int]) -> Retrieval:
+    """How well the drawings and names of `concepts` find each other; arguments as of `similarities`."""
+    return retrieve(similarities(model, pixels, concepts))

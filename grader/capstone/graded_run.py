@@ -22,15 +22,13 @@ from grader.capstone.duplicates import find_copies
 from grader.capstone.errors import CapstoneError
 from grader.capstone.galleries import make_gallery
 from grader.capstone.grading import Grade, grade
-from grader.capstone.model_factory import make_model, pretrained_weights
 from grader.capstone.outcomes import Outcome, figures
 from grader.capstone.presets import PRESETS, REMEMBERED_VENDOR, SOURCE_VENDORS, TARGET_VENDOR, Preset
-from grader.capstone.pretraining import digest_of
+from grader.capstone.pretrained import Pretrained
 from grader.capstone.processes import count_processes, from_first, is_first
 from grader.capstone.report import write_report
 from grader.capstone.run import Listener, Run, run_methods
 from grader.capstone.splits import Part
-from grader.capstone.text_towers import FrozenNames
 from grader.capstone.tuning import Method
 from grader.capstone.vendors import Vendor
 
@@ -53,8 +51,7 @@ def graded_run(
     Under `torchrun` all processes call this; the first writes the files.
     """
     started = time.perf_counter()
-    pretrained = pretrained_weights(preset, data, weights)
-    digest = digest_of(pretrained)
+    pretrained = Pretrained.load(preset, data, weights)
     bundle = Bundle(folder)
     facts = {
         "preset": preset.name,
@@ -62,18 +59,13 @@ def graded_run(
         "seed": preset.tuning.seed,
         "recipes": {str(method): preset.recipe(method).as_json() for method in Method},
         "data": data.digest(),
-        "pretrained": digest,
+        "pretrained": pretrained.digest,
         "target": target,
         "sources": list(SOURCE_VENDORS),
     }
     from_first(lambda: bundle.begin(facts))
-    text_tower = make_model(preset, data).text_tower
     run = Run(
-        preset=preset,
-        data=data,
         pretrained=pretrained,
-        pretrained_digest=digest,
-        names=text_tower.names if isinstance(text_tower, FrozenNames) else None,
         bundle=bundle,
         target=target,
         source=REMEMBERED_VENDOR,
@@ -109,12 +101,10 @@ def _finish(run: Run, method: Method, seconds: float) -> None:
 
 def drawn_alike(data: DataSet, target: Vendor, sources: Sequence[Vendor]) -> dict[str, int]:
     """How many of each test part's concepts the target draws nearly as a source vendor does: no new style there."""
-    drawings = Drawings(data.vendors, data.concepts, data.pixels.cpu().numpy())
-    copied = {
-        pair.concept
-        for pair in find_copies(drawings)
-        if target in (pair.vendor, pair.other_vendor) and {pair.vendor, pair.other_vendor} & set(sources)
-    }
+    vendors = (target, *sources)
+    pixels = data.pixels[[data.row(vendor) for vendor in vendors]]
+    pairs = find_copies(Drawings(vendors, data.concepts, pixels.cpu().numpy()))
+    copied = {pair.concept for pair in pairs if pair.vendor == target}
     return {part: len(copied & set(data[part])) for part in (Part.KNOWN, Part.UNSEEN)}
 
 
@@ -142,8 +132,7 @@ def grade_bundle(
     bundle = Bundle(folder)
     if (tuned_for := bundle.facts().get("target")) != target:
         raise CapstoneError(f"{folder}: tuned for {tuned_for!r}; to count that, grade it with --target {tuned_for}")
-    pretrained = pretrained_weights(preset, data, weights)
-    return grade(bundle, preset, data, pretrained, digest_of(pretrained), target, REMEMBERED_VENDOR)
+    return grade(bundle, Pretrained.load(preset, data, weights), target, REMEMBERED_VENDOR)
 
 
 def environment() -> dict[str, object]:

@@ -8,17 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from grader.capstone.adapters import apply_adapter, read_adapter
 from grader.capstone.bundle import Bundle
-from grader.capstone.data_set import DataSet
 from grader.capstone.errors import CapstoneError
-from grader.capstone.model_factory import make_model
-from grader.capstone.outcomes import Measured, differences, measure
-from grader.capstone.presets import Preset
+from grader.capstone.outcomes import differences, measure
+from grader.capstone.pretrained import Pretrained
 from grader.capstone.retrieval import Interval
 from grader.capstone.tuning import Method
 from grader.capstone.vendors import Vendor
-from grader.capstone.weights import restore
 
 WANTED_GAIN = 0.15  # recall@1 that the best method must gain
 LORA_DISTANCE = 0.05  # how far LoRA may stay behind full tuning
@@ -66,30 +62,21 @@ class Grade:
         return sum(criterion.of for criterion in self.criteria)
 
 
-def grade(
-    bundle: Bundle, preset: Preset, data: DataSet, pretrained: dict, digest: str, target: Vendor, source: Vendor
-) -> Grade:
+def grade(bundle: Bundle, pretrained: Pretrained, target: Vendor, source: Vendor) -> Grade:
     """Measure every adapter of a bundle and award points. A method without a usable adapter earns nothing.
 
     Raises CapstoneError when the folder is no bundle, or one of another preset or of other data.
     """
-    facts = bundle.facts()
-    if facts.get("data") != data.digest():
-        raise CapstoneError(f"{bundle.folder}: made with other data than this (hash {str(facts.get('data'))[:12]}...)")
+    data = pretrained.data
+    bundle.check_data(data.digest())
+    baseline = measure(pretrained.model(), data, target, source)
     seen: dict[Method, Seen] = {}
     warnings: list[str] = []
-    names = make_model(preset, data).text_tower
-    baseline: Measured | None = None
-    for method in (Method.ZERO_SHOT, *(m for m in Method if m is not Method.ZERO_SHOT)):
-        model = make_model(preset, data, getattr(names, "names", None))
-        restore(model, pretrained, bundle.folder)
+    for method in Method:
         if method is Method.ZERO_SHOT:
-            baseline = measure(model, data, target, source)
             continue
-        assert baseline is not None
         try:
-            tensors, _ = read_adapter(bundle.adapter(method))
-            apply_adapter(model, bundle.adapter(method), digest, trains_text=preset.trains_text)
+            model, tensors = pretrained.tuned(bundle.adapter(method))
             measured = measure(model, data, target, source)
         except CapstoneError as error:
             warnings.append(f"{method}: {error}")

@@ -36,6 +36,20 @@ def make_model(preset: Preset, data: DataSet, names: Tensor | None = None, *, se
     return DualEncoder(image_tower, text_tower).to(data.pixels.device)
 
 
+def frozen_names(preset: Preset, data: DataSet) -> Tensor | None:
+    """Features of all names, float32 (concepts, features), for `make_model`; None where the text tower is trained.
+
+    Computed once for all models of a run, because the text tower costs more than everything else about making one.
+    """
+    if preset.trains_text:
+        return None
+    if preset.backbone is None:
+        return _names(data)
+    tower = make_model(preset, data).text_tower
+    assert isinstance(tower, FrozenNames)
+    return tower.names
+
+
 def pretrained_weights(preset: Preset, data: DataSet, file: Path | None = None) -> dict[str, Tensor]:
     """What every method begins with, on the processor: a file's weights (default: the shipped), or the backbone's."""
     if preset.backbone is None:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from grader.capstone.calibration import expected_calibration_error
 from grader.capstone.data_set import DataSet
 from grader.capstone.dual_encoder import DualEncoder
-from grader.capstone.evaluation import evaluate
-from grader.capstone.retrieval import Interval, Retrieval, gain
+from grader.capstone.evaluation import evaluate, similarities
+from grader.capstone.retrieval import Interval, Retrieval, gain, retrieve
 from grader.capstone.splits import Part
 from grader.capstone.tuning import Method
 from grader.capstone.vendors import Vendor
@@ -19,11 +20,15 @@ from grader.capstone.vendors import Vendor
 
 @dataclass(frozen=True)
 class Measured:
-    """A model on the test parts: the target vendor's known and unseen concepts, a source vendor's known ones."""
+    """A model on the test parts: the target vendor's known and unseen concepts, a source vendor's known ones.
+
+    `calibration`: expected calibration error of the answers about the target's known concepts.
+    """
 
     known: Retrieval
     unseen: Retrieval
     source: Retrieval
+    calibration: float
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,12 @@ def _numbers(record: Mapping[str, Any]) -> Mapping[str, float]:
 
 def measure(model: DualEncoder, data: DataSet, target: Vendor, source: Vendor) -> Measured:
     """Every figure's ranks, on drawings that no training saw but for the source vendor's."""
+    known = similarities(model, data.of(target), data[Part.KNOWN])
     return Measured(
-        evaluate(model, data.of(target), data[Part.KNOWN]),
-        evaluate(model, data.of(target), data[Part.UNSEEN]),
-        evaluate(model, data.of(source), data[Part.KNOWN]),
+        known=retrieve(known),
+        unseen=evaluate(model, data.of(target), data[Part.UNSEEN]),
+        source=evaluate(model, data.of(source), data[Part.KNOWN]),
+        calibration=expected_calibration_error(known, float(model.clamped_log_scale().detach())),
     )
 
 

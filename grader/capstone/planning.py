@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 from grader.capstone.data_set import DataSet
 from grader.capstone.examples import Examples, all_pairs
-from grader.capstone.model_factory import make_model
+from grader.capstone.model_factory import frozen_names, make_model
 from grader.capstone.presets import SOURCE_VENDORS, TARGET_VENDOR, Preset
 from grader.capstone.splits import Part
-from grader.capstone.text_towers import FrozenNames
 from grader.capstone.training import Step, Watcher, train
 from grader.capstone.tuning import BETWEEN, Method, choose_parameters
 
@@ -33,8 +32,7 @@ def plan(preset: Preset, data: DataSet, progress: Callable[[int, int], None]) ->
     """The cost of every method that trains, in their order."""
     from grader.capstone.graded_run import peak_memory_megabytes
 
-    text_tower = make_model(preset, data).text_tower
-    names = text_tower.names if isinstance(text_tower, FrozenNames) else None
+    names = frozen_names(preset, data)
     methods = [method for method in Method if method not in (Method.ZERO_SHOT, *BETWEEN)]
     lines = []
     for number, method in enumerate(methods):

@@ -17,7 +17,6 @@ TARGET_VENDOR = Vendor.WINDOWS
 CHOOSING_VENDOR = Vendor.SAMSUNG  # pretraining does not see it either: it only chooses the best epoch
 REMEMBERED_VENDOR = Vendor.GOOGLE  # the source vendor on which forgetting is measured
 
-
 _KINDS: dict[str, Callable[[str], Any]] = {"int": int, "float": float}
 
 

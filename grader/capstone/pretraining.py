@@ -43,8 +43,7 @@ def pretrain(
     started = time.perf_counter()
 
     def score(judged: DualEncoder) -> float:
-        found = evaluate(judged, data.of(held_out), data[Part.VALIDATION])
-        return float((1 / (1 + found.to_names)).mean())
+        return evaluate(judged, data.of(held_out), data[Part.VALIDATION]).mean_reciprocal_rank
 
     pairs = all_pairs([data.row(vendor) for vendor in sources], data.splits.pretraining)
     history = train(
@@ -67,9 +66,9 @@ def pretrain(
             for part in (Part.KNOWN, Part.UNSEEN)
         },
     }
-    weights = {name: value for name, value in model.state_dict().items() if not name.startswith("text_tower.")}
     if is_first():
-        save_weights(file, weights if not preset.trains_text else dict(model.state_dict()), manifest)
+        trained = {n: v for n, v in model.state_dict().items() if preset.trains_text or not n.startswith("text_tower.")}
+        save_weights(file, trained, manifest)
     return manifest
 
 

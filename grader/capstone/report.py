@@ -119,7 +119,7 @@ def _log_to_tensorboard(bundle: Bundle, curves: Mapping[Method, Sequence[Epoch]]
     except ModuleNotFoundError:
         return
     for method, epochs in curves.items():
-        with SummaryWriter(str(bundle.tensorboard / str(method).replace(" ", "-"))) as writer:
+        with SummaryWriter(str(bundle.tensorboard / method.slug)) as writer:
             for epoch in epochs:
                 writer.add_scalar("training/loss", epoch.loss, epoch.epoch)
                 writer.add_scalar("validation/mean reciprocal rank", epoch.score, epoch.epoch)

@@ -38,6 +38,11 @@ class Retrieval:
         return float((ranks < k).mean())
 
     @property
+    def mean_reciprocal_rank(self) -> float:
+        """Of drawings' names: finer than recall@1 where candidates are few."""
+        return float((1 / (1 + self.to_names)).mean())
+
+    @property
     def median_rank(self) -> float:
         """Of drawings' names, counted from 1."""
         return float(np.median(self.to_names)) + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -169,4 +168,4 @@ def _restore(
     if averaged is not None:
         averaged.load_state_dict(state["averaged"])
     epochs = [Epoch(**epoch) for epoch in state["history"]["epochs"]]
-    return History(epochs, state["history"]["best"], state["stopped_early"]), copy.copy(state["best"])
+    return History(epochs, state["history"]["best"], state["stopped_early"]), state["best"]

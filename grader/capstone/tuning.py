@@ -7,6 +7,7 @@ import enum
 from torch import nn
 
 from grader.capstone.dual_encoder import DualEncoder
+from grader.capstone.errors import CapstoneError
 
 LORA_RANK = 8
 LORA_SCALE = 16
@@ -25,6 +26,19 @@ class Method(enum.StrEnum):
     INTERPOLATION = "interpolation"
     COMBINATION = "replay and interpolation"
     RANDOM_LABELS = "random labels"
+
+    @property
+    def slug(self) -> str:
+        """The name as one types it and as its files are called: `linear-probe`."""
+        return self.lower().replace(" ", "-")
+
+
+def find_method(name: str) -> Method:
+    """The method of a name as one types it, whatever its case. Raises CapstoneError naming those that there are."""
+    methods = {method.slug: method for method in Method}
+    if (found := methods.get(name.lower().replace(" ", "-"))) is None:
+        raise CapstoneError(f"there is no method {name!r}; there are: {', '.join(methods)}")
+    return found
 
 
 # Weights between the pretrained ones and those that another method ended with; nothing is trained for them.

@@ -9,13 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from grader.capstone.data_set import load_packages
+from grader.capstone.data_source import load_data
 from grader.capstone.devices import choose_device
 from grader.capstone.dual_encoder import DualEncoder
 from grader.capstone.evaluation import evaluate
 from grader.capstone.examples import Examples, all_pairs
 from grader.capstone.model_factory import make_model
-from grader.capstone.pack import read_pack
 from grader.capstone.presets import CHOOSING_VENDOR, PRESETS, SOURCE_VENDORS
 from grader.capstone.recipe import Recipe
 from grader.capstone.splits import Part
@@ -36,7 +35,7 @@ class Workload:
 def workload(preset_name: str, pack: Path | None, batch_size: int | None) -> Workload:
     """A preset's pretraining as it is, on its own data."""
     preset, device = PRESETS[preset_name], choose_device()
-    data = load_packages(preset.size) if pack is None else read_pack(pack)
+    data = load_data(preset, pack)
     recipe = replace(preset.pretraining, batch_size=batch_size or preset.pretraining.batch_size, patience=None)
     judged_on = data.of(CHOOSING_VENDOR).to(device)
     return Workload(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -56,20 +57,11 @@ def _is_first() -> bool:
 
 def _load(progress: Progress, preset: Preset, pack: Path | None) -> DataSet:
     """The data set, on the graphics card where there is one: the whole of it fits."""
-    from grader.capstone.data_set import load_packages
+    from grader.capstone.data_source import load_data
     from grader.capstone.devices import choose_device
-    from grader.capstone.errors import CapstoneError
-    from grader.capstone.pack import read_pack
 
     task = progress.add_task("Reading drawings", total=None, last="")
-    if pack is not None:
-        data = read_pack(pack)
-        if data.size != preset.size:
-            raise CapstoneError(f"{pack}: drawings of {data.size} pixels; the preset {preset.name} wants {preset.size}")
-    else:
-        data = load_packages(
-            preset.size, progress=lambda done, total: progress.update(task, completed=done, total=total)
-        )
+    data = load_data(preset, pack, progress=lambda done, total: progress.update(task, completed=done, total=total))
     progress.update(task, completed=len(data.vendors), total=len(data.vendors))
     return data.to(choose_device())
 
@@ -169,8 +161,6 @@ def train_with_progress(
     as_json: bool,
 ) -> None:
     """Run the methods with a progress bar that shows loss, validation and speed; then the table."""
-    import dataclasses
-
     from grader.capstone.graded_run import graded_run
     from grader.capstone.presets import PRESETS
     from grader.capstone.processes import process_group
@@ -183,8 +173,8 @@ def train_with_progress(
         tasks: dict[Method, Any] = {}
         score = ""
 
-        def on_method(method: Method, note: str) -> None:
-            tasks[method] = progress.add_task(str(method).capitalize(), total=None, last=note)
+        def on_method(method: Method) -> None:
+            tasks[method] = progress.add_task(str(method).capitalize(), total=None, last="")
 
         def on_step(method: Method, step: Any) -> None:
             progress.update(
@@ -258,8 +248,6 @@ def grade_and_show(
         progress.add_task("Measuring", total=None, last="")
         grade = grade_bundle(folder, preset, data, weights, _vendor(target))
     if as_json:
-        import dataclasses
-
         print(json.dumps({"points": grade.points, "of": grade.of, **dataclasses.asdict(grade)}, indent=1))
     else:
         console = console_for_tables()
@@ -286,8 +274,6 @@ def show_plan(preset_name: str, pack: Path | None, *, as_json: bool) -> None:
         task = progress.add_task("Timing steps", total=None, last="")
         lines = plan(preset, data, lambda done, total: progress.update(task, completed=done, total=total))
     if as_json:
-        import dataclasses
-
         print(json.dumps([dataclasses.asdict(line) for line in lines], indent=1))
         return
     console = console_for_tables()
@@ -302,15 +288,11 @@ def show_plan(preset_name: str, pack: Path | None, *, as_json: bool) -> None:
 
 
 def _methods(names: Sequence[str]) -> list[Method]:
-    from grader.capstone.errors import CapstoneError
-    from grader.capstone.tuning import BETWEEN, Method
+    from grader.capstone.tuning import BETWEEN, Method, find_method
 
     if not names:
         return list(Method)
-    known = {str(method).lower().replace(" ", "-"): method for method in Method}
-    if unknown := [name for name in names if name.lower().replace(" ", "-") not in known]:
-        raise CapstoneError(f"there is no method {unknown[0]!r}; there are: {', '.join(known)}")
-    wanted = {known[name.lower().replace(" ", "-")] for name in names} | {Method.ZERO_SHOT}
+    wanted = {find_method(name) for name in names} | {Method.ZERO_SHOT}
     wanted |= {BETWEEN[method] for method in wanted & BETWEEN.keys()}
     return [method for method in Method if method in wanted]
 

@@ -34,22 +34,17 @@ def export_and_show(
 ) -> None:
     """Export a bundle's model and say what was written."""
     from grader.capstone.bundle import Bundle
-    from grader.capstone.data_set import load_packages
-    from grader.capstone.errors import CapstoneError
+    from grader.capstone.data_source import load_data
     from grader.capstone.graded_run import preset_of
-    from grader.capstone.pack import read_pack
     from grader.capstone.serving.bundle_model import tuned_model
     from grader.capstone.serving.export import export_index
     from grader.capstone.serving.manifest import Compression
-    from grader.capstone.tuning import Method
+    from grader.capstone.tuning import find_method
 
     bundle = Bundle(bundle_folder)
-    methods = {_typed(method): method for method in Method}
-    if _typed(method_name) not in methods:
-        raise CapstoneError(f"there is no method {method_name!r}; there are: {', '.join(methods)}")
-    method = methods[_typed(method_name)]
-    folder = output or bundle_folder / "served" / _typed(method)
-    data = read_pack(pack) if pack is not None else load_packages(preset_of(bundle_folder).size)
+    method = find_method(method_name)
+    folder = output or bundle_folder / "served" / method.slug
+    data = load_data(preset_of(bundle_folder), pack)
     model, origin = tuned_model(bundle, method, data, weights)
     done = export_index(model, data, origin, folder, compression=Compression(compression), sparsity=sparsity)
     if as_json:
@@ -101,11 +96,6 @@ def load_test_and_show(
     else:
         _show(report)
     return 1 if report.faults else 0
-
-
-def _typed(method: str) -> str:
-    """A method as one types it."""
-    return method.lower().replace(" ", "-")
 
 
 def _places(concurrent: int | None, waiting: int | None) -> tuple[int, int]:

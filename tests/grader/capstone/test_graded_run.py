@@ -22,7 +22,7 @@ from grader.capstone.grading import grade
 from grader.capstone.image_towers import ConvolutionalTower
 from grader.capstone.outcomes import Outcome
 from grader.capstone.presets import CPU, Preset
-from grader.capstone.pretraining import digest_of
+from grader.capstone.pretrained import Pretrained
 from grader.capstone.run import Listener, Run, run_methods
 from grader.capstone.text_towers import FrozenNames
 from grader.capstone.training import History
@@ -60,8 +60,7 @@ def _run(data: DataSet, names: Tensor, pretrained: dict[str, Tensor], folder: Pa
     bundle = Bundle(folder)
     facts = {"preset": "cpu", "data": data.digest(), "target": Vendor.WINDOWS}
     bundle.begin(facts)
-    digest = digest_of(pretrained)
-    return Run(preset, data, pretrained, digest, names, bundle, Vendor.WINDOWS, Vendor.GOOGLE, SOURCES)
+    return Run(Pretrained(preset, data, pretrained, names), bundle, Vendor.WINDOWS, Vendor.GOOGLE, SOURCES)
 
 
 @pytest.fixture
@@ -170,7 +169,7 @@ def test_random_labels_mislabel_the_target_s_tuning_drawings_and_nothing_else(
 
 
 def _grade(run: Run, data: DataSet, pretrained: dict[str, Tensor]):  # noqa: ANN202
-    return grade(run.bundle, SMALL, data, pretrained, digest_of(pretrained), Vendor.WINDOWS, Vendor.GOOGLE)
+    return grade(run.bundle, replace(run.pretrained, data=data, weights=pretrained), Vendor.WINDOWS, Vendor.GOOGLE)
 
 
 def test_only_what_the_grader_measures_itself_counts(
@@ -286,7 +285,7 @@ def test_the_listener_hears_of_methods_steps_epochs_and_outcomes(
     heard: list[str] = []
     run = _run(small_data, names, pretrained, tmp_path)
     run.listener = Listener(
-        on_method=lambda method, note: heard.append(f"method {method}"),
+        on_method=lambda method: heard.append(f"method {method}"),
         on_step=lambda method, step: heard.append(f"step {step.epoch} {step.step} of {step.steps}"),
         on_epoch=lambda method, epoch: heard.append(f"epoch {epoch.epoch}"),
         on_outcome=lambda outcome: heard.append("outcome"),

@@ -27,6 +27,7 @@ def test_ranks_are_places_in_a_sorted_list() -> None:
     assert found.recall(5) == np.mean(found.to_names < 5)
     assert found.recall(5, to_drawings=True) == np.mean(found.to_drawings < 5)
     assert found.recall(3) != found.recall(3, to_drawings=True)
+    assert found.mean_reciprocal_rank == pytest.approx(np.mean([1 / (rank + 1) for rank in found.to_names]))
     assert found.median_rank == np.median(found.to_names) + 1
 
 

@@ -92,7 +92,7 @@ def run(
             os.kill(os.getpid(), signal.SIGKILL)
 
     def validate(judged: DualEncoder) -> float:
-        return float((1 / (1 + evaluate(judged, pixels[0], range(CONCEPTS)).to_names)).mean())
+        return evaluate(judged, pixels[0], range(CONCEPTS)).mean_reciprocal_rank
 
     history = train(
         model, pixels, tiny_examples(), wanted, validate=validate, checkpoint=checkpoint, watcher=Watcher(on_step)

@@ -48,7 +48,7 @@ def course_data(data) -> DataSet:
 @pytest.fixture
 def weights_file(course_data, monkeypatch, tmp_path):
     """Pretrained weights of the cpu preset, and names that need no text tower to be read."""
-    monkeypatch.setattr("grader.capstone.data_set.load_packages", lambda size: course_data)
+    monkeypatch.setattr("grader.capstone.data_set.load_packages", lambda size, **_: course_data)
     features = torch.randn(len(course_data.concepts), TEXT_FEATURES, generator=torch.Generator().manual_seed(3))
     monkeypatch.setattr("grader.capstone.model_factory._names", lambda data: features)
     weights = dict(make_model(CPU, course_data).state_dict())
@@ -114,7 +114,7 @@ class TestExport:
 
     def test_data_of_another_run(self, bundle, weights_file, course_data, monkeypatch):
         other = replace(course_data, pixels=course_data.pixels.flip(-1))
-        monkeypatch.setattr("grader.capstone.data_set.load_packages", lambda size: other)
+        monkeypatch.setattr("grader.capstone.data_set.load_packages", lambda size, **_: other)
         result = run("export", bundle.folder, "--method", "linear-probe", "--weights", weights_file)
         assert isinstance(result.exception, CapstoneError)
         assert "made with other data" in str(result.exception)
