@@ -19,6 +19,7 @@ from grader.grading.collect import CollectedSubmission, collect
 from grader.grading.engine import LocalEngine
 from grader.grading.journal import JOURNAL_NAME, EarlierResults, Journal, JournalKey
 from grader.grading.output_folder import NO_LOCKS, claim
+from grader.grading.results_file import write_results
 from grader.grading.submission_grading import Grader
 from grader.libraries import explain_missing
 from grader.notebooks.submission import Submission
@@ -232,6 +233,7 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     from grader.gradebook.feedback import write_feedback
     from grader.gradebook.summary import summarise
 
+    write_results(result.records, run.output)
     write_csv(result.records, run.course, run.output)
     feedback = run.output / FEEDBACK_FOLDER
     write_feedback(run.course, result.records, feedback)

@@ -1,4 +1,4 @@
-"""Finding the submissions in what was handed in: nbgrader's folder, a flat folder, or a zip of either.
+"""Finding the submissions in what was handed in: nbgrader's folder, a flat folder, or a zip of either or of a platform.
 
 Names are hostile until proven otherwise: no name of a student's decides where anything is written, and what is wrong
 with one file concerns nobody but its student.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from grader.checking.outcome import SubmissionStatus
 from grader.course import Exercise
 from grader.grading.handed_in import HandedIn, HandedInFile, HandInError, read_folder, read_zip, shown
+from grader.grading.learning_platforms import by_student
 
 MAX_NAME_BYTES = 200
 MAX_NAMES_SHOWN = 3
@@ -99,6 +101,8 @@ def collect(
     known = [*exercises, *(exercise for exercise in course if exercise not in exercises)]
     handed_in = _read(place, unpacked, known, leave_out)
     located = [(file, *_located(file, known)) for file in handed_in.files]
+    if len(exercises) == 1:
+        located = _named_anyhow(located, exercises[0])
     is_flat = not any(exercise and len(file.parts) > 1 and not file.status for file, _, exercise in located)
     entries, strays = [], []
     for file, student, exercise in located:
@@ -118,9 +122,11 @@ def collect(
 def _read(place: Path, unpacked: Path, exercises: Sequence[Exercise], leave_out: Path | None) -> HandedIn:
     try:
         if place.is_dir():
-            return read_folder(place, leave_out)
+            return by_student(read_folder(place, leave_out))
         if place.is_file():
-            return _unwrapped(read_zip(place, unpacked), exercises)
+            handed_in = read_zip(place, unpacked)
+            sorted_out = by_student(handed_in)
+            return by_student(_unwrapped(handed_in, exercises)) if sorted_out is handed_in else sorted_out
     except HandInError as error:
         raise CollectError(str(error)) from None
     raise CollectError(f"{place}: there is no such folder or zip")
@@ -162,6 +168,17 @@ def _located(file: HandedInFile, exercises: Sequence[Exercise]) -> tuple[str, Ex
     if len(file.parts) > 1:
         return file.parts[0], exercise_of(file.stem, exercises, file.parts[1])
     return _split(file.stem, exercises) or (file.stem, None)
+
+
+def _named_anyhow(
+    located: Sequence[tuple[HandedInFile, str, Exercise | None]], exercise: Exercise
+) -> list[tuple[HandedInFile, str, Exercise | None]]:
+    """Where a platform's zip is graded for one exercise, the only notebook of a student is for it, however named."""
+    counts = Counter(student for _, student, _ in located)
+    return [
+        (file, student, exercise if found is None and file.given and counts[student] == 1 else found)
+        for file, student, found in located
+    ]
 
 
 def _judged(file: HandedInFile, student: str, exercise: Exercise | None, is_flat: bool) -> CollectedSubmission | None:

@@ -45,18 +45,19 @@ class HandInError(ValueError):
 class HandedInFile:
     """A notebook by its name: the folders it lies in, and its own name. `path` is where it can be read.
 
-    Where it cannot, `status` and `message` say why.
+    Where it cannot, `status` and `message` say why. `given` is the name it came with, where `parts` is a reading of it.
     """
 
     parts: tuple[str, ...]
     path: Path | None = None
     status: SubmissionStatus | None = None
     message: str = ""
+    given: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The whole name, fit to be shown."""
-        return shown("/".join(self.parts))
+        return shown("/".join(self.given or self.parts))
 
     @property
     def stem(self) -> str:
