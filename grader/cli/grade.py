@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +63,7 @@ def run(
             place=submissions,
             output=output,
             exercises=course.select(exercise or ()),
-            jobs=jobs or os.cpu_count() or 1,
+            jobs=jobs,
             seed=seed,
             confine=not unconfined,
             fresh=fresh,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from threading import Thread
 
@@ -20,7 +22,8 @@ from grader.grading.engine import LocalEngine
 from grader.grading.journal import JOURNAL_NAME, EarlierResults, Journal, JournalKey
 from grader.grading.output_folder import NO_LOCKS, claim
 from grader.grading.results_file import write_results
-from grader.grading.submission_grading import Grader
+from grader.grading.submission_engine import SubmissionEngine, ThisMachine
+from grader.grading.submission_grading import Grader, SubmissionReader
 from grader.libraries import explain_missing
 from grader.notebooks.submission import Submission
 
@@ -46,13 +49,13 @@ class GradingStopped(RuntimeError):
 
 @dataclass(frozen=True)
 class ClassRun:
-    """What to grade and where the results go."""
+    """What to grade and where the results go; `jobs` submissions are graded at once, by default one a core."""
 
     course: Course
     place: Path
     output: Path
     exercises: tuple[Exercise, ...]
-    jobs: int = 2
+    jobs: int | None = 2
     seed: int = 0
     confine: bool = True
     fresh: bool = False
@@ -100,14 +103,15 @@ def _grade_class(run: ClassRun, on_start: Callable[[int], None] | None, on_resul
     if on_start is not None:
         on_start(len(entries))
     with (
-        LocalEngine(run.course, confine=run.confine, exercises=_handed_in(run, entries)) as engine,
+        contextlib.closing(_open_engine(run, _handed_in(run, entries))) as engine,
         Journal(run.output / JOURNAL_NAME, fresh=run.fresh) as journal,
     ):
         gradebook = Thread(target=_prepare_gradebook, args=(_database_url(run),), daemon=True)
         gradebook.start()
-        grader = Grader(engine, Diagnostician(engine, cache / "diagnosis"), run.seed)
+        reader = SubmissionReader(run.course.version, engine.confinement, run.seed)
         known = EarlierResults(run.output / JOURNAL_NAME)
-        records = _grade_entries(run, grader, entries, known, journal, result, on_result)
+        records = _grade_entries(run, engine, reader, entries, known, journal, result, on_result)
+        result.notes += engine.notes
     gradebook.join()
     result.records = [records[index] for index in range(len(entries))]
     result.seconds = time.monotonic() - started
@@ -134,9 +138,17 @@ def _handed_in(run: ClassRun, entries: Sequence[CollectedSubmission]) -> list[Ex
     return [exercise for exercise in run.exercises if exercise.id in handed_in]
 
 
+def _open_engine(run: ClassRun, exercises: Sequence[Exercise]) -> SubmissionEngine:
+    """Where this run's submissions are graded. Raises ConfinementUnavailable."""
+    engine = LocalEngine(run.course, confine=run.confine, exercises=exercises)
+    diagnostician = Diagnostician(engine, run.output / CACHE_FOLDER / "diagnosis")
+    return ThisMachine(Grader(engine, diagnostician, run.seed), run.jobs or os.cpu_count() or 1)
+
+
 def _grade_entries(
     run: ClassRun,
-    grader: Grader,
+    engine: SubmissionEngine,
+    reader: SubmissionReader,
     entries: Sequence[CollectedSubmission],
     known: EarlierResults,
     journal: Journal,
@@ -159,56 +171,56 @@ def _grade_entries(
             status = entry.status or SubmissionStatus.REFUSED
             finish(index, ResultRecord(entry.student, "", status, message=entry.message, source=entry.source), False)
             continue
-        read = _read_safely(grader, exercise, entry)
+        read = _read_safely(reader, exercise, entry)
         if isinstance(read, ResultRecord):
             finish(index, read, False)
             continue
-        earlier = known.get(JournalKey.of(grader.blank(exercise, entry, read.sha256)))
+        earlier = known.get(JournalKey.of(reader.blank(exercise, entry, read.sha256)))
         if earlier is not None and earlier.status is not SubmissionStatus.GRADER_ERROR:
-            finish(index, replace(earlier, source=grader.blank(exercise, entry).source), True)
+            finish(index, replace(earlier, source=reader.blank(exercise, entry).source), True)
         else:
             waiting.append((index, exercise, entry, read))
     order = {exercise.id: number for number, exercise in enumerate(run.exercises)}
     # One exercise after the other: the process that has its checks is then warm.
     waiting.sort(key=lambda item: (_FASTEST_FIRST.index(item[1].framework), order[item[1].id], item[0]))
-    grader.engine.warm(*dict.fromkeys(exercise.framework for _, exercise, _, _ in waiting))
-    for index, record in _in_parallel(run.jobs, grader, waiting):
+    engine.warm(*dict.fromkeys(exercise.framework for _, exercise, _, _ in waiting))
+    for index, record in _in_parallel(engine, reader, waiting):
         journal.append(record)
         finish(index, record, False)
     return records
 
 
 def _in_parallel(
-    jobs: int, grader: Grader, waiting: Sequence[tuple[int, Exercise, CollectedSubmission, Submission]]
+    engine: SubmissionEngine,
+    reader: SubmissionReader,
+    waiting: Iterable[tuple[int, Exercise, CollectedSubmission, Submission]],
 ) -> Iterable[tuple[int, ResultRecord]]:
-    """Grade in `jobs` threads, yielding results as they come; on Ctrl-C nothing more is begun."""
-    executor = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="grading")
-    pending: dict[Future[ResultRecord], int] = {}
-    try:
-        for index, exercise, entry, submission in waiting:
-            pending[executor.submit(_grade_safely, grader, exercise, entry, submission)] = index
-        while pending:
-            done, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield pending.pop(future), future.result()
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+    """Grade what is waiting, yielding results as they come; no more is handed over than the engine can use."""
+    left = iter(waiting)
+    pending: dict[Future[ResultRecord], tuple[int, ResultRecord]] = {}
+    while True:
+        for index, exercise, entry, submission in islice(left, max(0, engine.at_once - len(pending))):
+            blank = reader.blank(exercise, entry, submission.sha256)
+            pending[engine.submit(exercise, entry, submission)] = index, blank
+        if not pending:
+            return
+        for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            index, blank = pending.pop(future)
+            yield index, _result(future, blank)
 
 
-def _read_safely(grader: Grader, exercise: Exercise, entry: CollectedSubmission) -> Submission | ResultRecord:
+def _read_safely(reader: SubmissionReader, exercise: Exercise, entry: CollectedSubmission) -> Submission | ResultRecord:
     try:
-        return grader.read(exercise, entry)
+        return reader.read(exercise, entry)
     except Exception as error:
-        return _our_fault(grader.blank(exercise, entry), error)
+        return _our_fault(reader.blank(exercise, entry), error)
 
 
-def _grade_safely(
-    grader: Grader, exercise: Exercise, entry: CollectedSubmission, submission: Submission
-) -> ResultRecord:
+def _result(future: Future[ResultRecord], blank: ResultRecord) -> ResultRecord:
     try:
-        return grader.grade(exercise, entry, submission)
+        return future.result()
     except Exception as error:
-        return _our_fault(grader.blank(exercise, entry, submission.sha256), error)
+        return _our_fault(blank, error)
 
 
 def _our_fault(blank: ResultRecord, error: Exception) -> ResultRecord:

@@ -32,11 +32,11 @@ _NOT_RUN = "Not run: {why}"
 
 
 @dataclass(frozen=True)
-class Grader:
-    """Grades submissions with one engine, one seed and one diagnostician."""
+class SubmissionReader:
+    """Reads notebooks, and says what is known of each before any check runs. Needs no engine."""
 
-    engine: LocalEngine
-    diagnostician: Diagnostician | None
+    course_version: str
+    confinement: str
     seed: int = 0
 
     def blank(self, exercise: Exercise, collected: CollectedSubmission, submission_hash: str = "") -> ResultRecord:
@@ -45,11 +45,11 @@ class Grader:
             student=collected.student,
             exercise=exercise.id,
             status=SubmissionStatus.MISSING,
-            course_version=self.engine.course.version,
+            course_version=self.course_version,
             checks_hash=rules_hash(exercise),
             submission_hash=submission_hash,
             seed=self.seed,
-            environment=environment_versions(exercise.framework, self.engine.confinement),
+            environment=environment_versions(exercise.framework, self.confinement),
             max_points=exercise.points,
             source=str(collected.path) if collected.path is not None else collected.source,
         )
@@ -58,16 +58,38 @@ class Grader:
         """Read the notebook, or give the record that says why there is nothing to run."""
         blank = self.blank(exercise, collected)
         if collected.status is not None:
-            return self._unchecked(blank, exercise, collected.status, collected.message)
+            return _unchecked(blank, exercise, collected.status, collected.message)
         try:
             stub = _stub(exercise)
             submission = read_submission(collected.path or Path(collected.source), stub=stub)
         except SubmissionError as error:
-            return self._unchecked(blank, exercise, error.status, str(error))
+            return _unchecked(blank, exercise, error.status, str(error))
         blank = replace(blank, submission_hash=submission.sha256, notes=submission.notes)
         if stub is not None and is_untouched(submission, stub):
-            return self._unchecked(blank, exercise, SubmissionStatus.UNTOUCHED, UNTOUCHED)
+            return _unchecked(blank, exercise, SubmissionStatus.UNTOUCHED, UNTOUCHED)
         return submission
+
+
+@dataclass(frozen=True)
+class Grader:
+    """Grades submissions with one engine, one seed and one diagnostician."""
+
+    engine: LocalEngine
+    diagnostician: Diagnostician | None
+    seed: int = 0
+
+    @property
+    def reader(self) -> SubmissionReader:
+        """What reads the notebooks that this grades."""
+        return SubmissionReader(self.engine.course.version, self.engine.confinement, self.seed)
+
+    def blank(self, exercise: Exercise, collected: CollectedSubmission, submission_hash: str = "") -> ResultRecord:
+        """A record without results: what is known before any check runs."""
+        return self.reader.blank(exercise, collected, submission_hash)
+
+    def read(self, exercise: Exercise, collected: CollectedSubmission) -> Submission | ResultRecord:
+        """Read the notebook, or give the record that says why there is nothing to run."""
+        return self.reader.read(exercise, collected)
 
     def grade(self, exercise: Exercise, collected: CollectedSubmission, submission: Submission) -> ResultRecord:
         """Run the checks on a notebook that was read."""
@@ -75,7 +97,7 @@ class Grader:
         result = self.engine.run(Job(exercise, _cells_by_number(submission), seed=self.seed, trace=True))
         if result.problem:
             return replace(
-                self._unchecked(blank, exercise, SubmissionStatus.GRADER_ERROR, result.problem), seconds=result.seconds
+                _unchecked(blank, exercise, SubmissionStatus.GRADER_ERROR, result.problem), seconds=result.seconds
             )
         status, message = _status(result, submission, _stub(exercise))
         checks = tuple(result.checks) + _not_run(exercise, result, OUT_OF_TIME)
@@ -94,11 +116,10 @@ class Grader:
             seconds=result.seconds,
         )
 
-    def _unchecked(
-        self, blank: ResultRecord, exercise: Exercise, status: SubmissionStatus, message: str
-    ) -> ResultRecord:
-        checks = _not_run(exercise, JobResult(), _NOT_RUN.format(why=status.value))
-        return replace(blank, status=status, message=message, checks=checks)
+
+def _unchecked(blank: ResultRecord, exercise: Exercise, status: SubmissionStatus, message: str) -> ResultRecord:
+    checks = _not_run(exercise, JobResult(), _NOT_RUN.format(why=status.value))
+    return replace(blank, status=status, message=message, checks=checks)
 
 
 def _stub(exercise: Exercise) -> Stub | None:
