@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grader.checking.outcome import SubmissionStatus
-from grader.gradebook.item_analysis import CheckStatistics
+from grader.gradebook.item_analysis import CheckStatistics, beyond_chance
 
 # Nothing of the student's own was handed in.
 NOTHING_OF_THEIR_OWN = frozenset({SubmissionStatus.MISSING, SubmissionStatus.UNTOUCHED})
@@ -73,8 +73,21 @@ class DiagnosisCount:
 
 
 @dataclass(frozen=True)
+class GradingTime:
+    """Wall time of grading one submission of an exercise, in seconds; of the students' own time nothing is known."""
+
+    median: float
+    longest: float
+    total: float
+
+
+@dataclass(frozen=True)
 class ExerciseStatistics:
-    """One exercise over the class. `mean` and `median` are points of the attempted submissions, None without any."""
+    """One exercise over the class. `mean` and `median` are points of the attempted submissions, None without any.
+
+    `discrimination` is the correlation of its points with those of all other exercises together, over the students who
+    tried it. `minutes` is what the course promises that the exercise takes; `time` is None where nothing was run.
+    """
 
     exercise: str
     topic: str
@@ -88,6 +101,14 @@ class ExerciseStatistics:
     median: float | None
     checks: tuple[CheckStatistics, ...]
     diagnoses: tuple[DiagnosisCount, ...]
+    minutes: int = 0
+    discrimination: float | None = None
+    time: GradingTime | None = None
+
+    @property
+    def reversed(self) -> bool:
+        """Whether those who do well elsewhere do worse here, by more than chance."""
+        return self.discrimination is not None and beyond_chance(self.discrimination, self.graded)
 
     @property
     def mean_share(self) -> float | None:

@@ -79,7 +79,7 @@ class CheckStatistics:
         if self.answered >= FEWEST_FOR_A_HINT and self.passed in (0, self.answered):
             hints.append(Hint.EVERYBODY_PASSES if self.passed else Hint.NOBODY_PASSES)
         elif self.answered >= FEWEST_FOR_DISCRIMINATION and self.discrimination is not None:
-            if self.discrimination < -CHANCE_FACTOR / math.sqrt(self.answered):
+            if beyond_chance(self.discrimination, self.answered):
                 hints.append(Hint.NEGATIVE)
             elif self.discrimination < WEAK_DISCRIMINATION:
                 hints.append(Hint.SEPARATES_NOBODY)
@@ -91,14 +91,28 @@ class CheckStatistics:
         return any(hint.urgent for hint in self.hints)
 
 
-def point_biserial(passed: Sequence[bool], rest: Sequence[float]) -> float | None:
-    """Correlation of a yes/no outcome with a score; None when either does not vary or there are fewer than two."""
-    if len(passed) < 2 or len(set(passed)) < 2 or len(set(rest)) < 2:
+def item_rest_correlation(item: Sequence[float], rest: Sequence[float]) -> float | None:
+    """Correlation of the scores of one item with those of all others together (the corrected item-total correlation).
+
+    None when either does not vary or there are fewer than two. For an item that is only right or wrong, it is the
+    point-biserial correlation.
+    """
+    if len(item) < 2 or len(set(item)) < 2 or len(set(rest)) < 2:
         return None
     try:
-        return statistics.correlation([float(value) for value in passed], rest)
+        return statistics.correlation(item, rest)
     except statistics.StatisticsError:  # scores so close that their variance rounds to zero
         return None
+
+
+def point_biserial(passed: Sequence[bool], rest: Sequence[float]) -> float | None:
+    """Correlation of a yes/no outcome with a score; None when either does not vary or there are fewer than two."""
+    return item_rest_correlation([float(value) for value in passed], rest)
+
+
+def beyond_chance(discrimination: float, count: int) -> bool:
+    """Whether a negative correlation among so many is more than unrelated things show, 19 times of 20."""
+    return count >= FEWEST_FOR_DISCRIMINATION and discrimination < -CHANCE_FACTOR / math.sqrt(count)
 
 
 def analyse_checks(records: Iterable[ResultRecord]) -> tuple[CheckStatistics, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from grader.checking.outcome import SubmissionStatus
@@ -15,11 +15,12 @@ from grader.gradebook.class_summary import (
     ClassSummary,
     DiagnosisCount,
     ExerciseStatistics,
+    GradingTime,
     IdenticalSubmissions,
     StudentRow,
     SubmissionProblem,
 )
-from grader.gradebook.item_analysis import ATTEMPTED, analyse_checks
+from grader.gradebook.item_analysis import ATTEMPTED, analyse_checks, item_rest_correlation
 
 if TYPE_CHECKING:
     from grader.course import Course, Exercise
@@ -62,7 +63,10 @@ def summarise(records: Sequence[ResultRecord], course: Course) -> ClassSummary:
     for record in counted.values():
         if record.exercise in by_exercise:
             by_exercise[record.exercise].append(record)
-    analysed = tuple(_analyse_exercise(exercise, by_exercise[exercise.id], len(students)) for exercise in exercises)
+    totals = _total_points(record for group in by_exercise.values() for record in group)
+    analysed = tuple(
+        _analyse_exercise(exercise, by_exercise[exercise.id], len(students), totals) for exercise in exercises
+    )
     diagnoses = [diagnosis for exercise in analysed for diagnosis in exercise.diagnoses]
     return ClassSummary(
         title=course.title,
@@ -91,7 +95,21 @@ def _student_row(
     return StudentRow(student, tuple(cells), tuple(diagnoses))
 
 
-def _analyse_exercise(exercise: Exercise, records: Sequence[ResultRecord], class_size: int) -> ExerciseStatistics:
+def _total_points(records: Iterable[ResultRecord]) -> dict[str, float]:
+    totals: dict[str, float] = defaultdict(float)
+    for record in records:
+        totals[record.student] += record.points
+    return totals
+
+
+def _grading_time(records: Iterable[ResultRecord]) -> GradingTime | None:
+    seconds = [record.seconds for record in records if record.seconds > 0]
+    return GradingTime(statistics.median(seconds), max(seconds), sum(seconds)) if seconds else None
+
+
+def _analyse_exercise(
+    exercise: Exercise, records: Sequence[ResultRecord], class_size: int, totals: Mapping[str, float]
+) -> ExerciseStatistics:
     attempted = [record for record in records if record.status in ATTEMPTED]
     points = [record.points for record in attempted]
     maximum = max((record.max_points for record in records), default=0.0) or exercise.points
@@ -108,6 +126,9 @@ def _analyse_exercise(exercise: Exercise, records: Sequence[ResultRecord], class
         median=statistics.median(points) if points else None,
         checks=analyse_checks(attempted),
         diagnoses=_count_diagnoses(exercise.id, attempted),
+        minutes=exercise.minutes,
+        discrimination=item_rest_correlation(points, [totals[record.student] - record.points for record in attempted]),
+        time=_grading_time(records),
     )
 
 

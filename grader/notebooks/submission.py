@@ -15,7 +15,16 @@ from grader.notebooks.names import defined_names, seeming_names
 from grader.notebooks.reading import MAX_BYTES, read_cells
 from grader.notebooks.roles import HIDDEN_TESTS_MARK
 
-__all__ = ["CellSyntaxError", "Stub", "Submission", "SubmissionError", "is_untouched", "read_stub", "read_submission"]
+__all__ = [
+    "CellSyntaxError",
+    "Stub",
+    "Submission",
+    "SubmissionError",
+    "is_untouched",
+    "own_cells",
+    "read_stub",
+    "read_submission",
+]
 
 MAX_CODE_CHARACTERS = 256 * 1024  # Python's parser needs about a thousand times as many bytes
 MAX_ANSWER_CHARACTERS = 50_000
@@ -128,7 +137,13 @@ def read_stub(path_or_bytes: Path | str | bytes) -> Stub:
 
 def is_untouched(submission: Submission, stub: Stub) -> bool:
     """Whether no code cell of the submission holds anything that the stub does not."""
-    return not submission.syntax_errors and all(_normal(cell) in stub.code_cells for cell in submission.code_cells)
+    return not submission.syntax_errors and not own_cells(submission, stub)
+
+
+def own_cells(submission: Submission, stub: Stub | None) -> tuple[str, ...]:
+    """The code cells that differ from what was handed out."""
+    given = stub.code_cells if stub is not None else frozenset()
+    return tuple(cell for cell in submission.code_cells if _normal(cell) not in given)
 
 
 def _is_check(cell: RawCell, stub: Stub | None) -> bool:
