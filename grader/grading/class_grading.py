@@ -24,6 +24,7 @@ from grader.grading.output_folder import NO_LOCKS, claim
 from grader.grading.results_file import write_results
 from grader.grading.submission_engine import SubmissionEngine, ThisMachine
 from grader.grading.submission_grading import Grader, SubmissionReader
+from grader.grading.temporary_directory import TemporaryDirectoryError
 from grader.libraries import explain_missing
 from grader.notebooks.submission import Submission
 
@@ -80,8 +81,8 @@ def grade_class(
     """Grade all submissions and write every report.
 
     `on_start` is told the number of submissions, `on_result` every record and whether it came from the journal. Raises
-    CollectError, ConfinementUnavailable, JournalError, LibraryMissing; OutputFolderInUse when another grader is writing
-    there; GradingStopped on Ctrl-C.
+    CollectError, ConfinementUnavailable, JournalError, LibraryMissing, TemporaryDirectoryError; OutputFolderInUse when
+    another grader is writing there; GradingStopped on Ctrl-C.
     """
     try:
         with claim(run.output) as locked:
@@ -219,6 +220,8 @@ def _read_safely(reader: SubmissionReader, exercise: Exercise, entry: CollectedS
 def _result(future: Future[ResultRecord], blank: ResultRecord) -> ResultRecord:
     try:
         return future.result()
+    except TemporaryDirectoryError:
+        raise  # no fault of one submission's, and the next would fare no better
     except Exception as error:
         return _our_fault(blank, error)
 

@@ -11,7 +11,6 @@ import os
 import select
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 from grader.checking.record import CheckRecord
 from grader.course import Course, Exercise, Framework
+from grader.grading.temporary_directory import TemporaryDirectory
 from grader.grading.warm_processes import WarmProcesses
 from grader.libraries import require_libraries
 from grader.sandbox import scratch, wire
@@ -31,7 +31,7 @@ POLL_SECONDS = 0.1
 ROOM_FOR_A_MARK = 100  # at the end of output that was cut
 ATTEMPTS = 3  # of a job whose warm process dies
 GRACE_SECONDS = 30.0
-SECONDS_TO_END = 1.0  # for a process that has closed its line
+SECONDS_TO_END = 2.0  # for a process that has closed its line
 
 
 class ConfinementUnavailable(RuntimeError):
@@ -85,7 +85,7 @@ class LocalEngine:
     def __init__(self, course: Course, *, confine: bool = True, exercises: Sequence[Exercise] | None = None) -> None:
         """Nothing is started yet. `exercises` are those that will be run, by default all of the course.
 
-        Raises ConfinementUnavailable when `confine` is set and this machine cannot.
+        Raises ConfinementUnavailable when `confine` is set and this machine cannot, TemporaryDirectoryError.
         """
         if confine:
             missing = missing_protections(course.allow_degraded)
@@ -94,7 +94,8 @@ class LocalEngine:
                 raise ConfinementUnavailable(f"this machine cannot confine a student's code; it lacks: {names}")
         self.course, self.confine = course, confine
         self.exercises = course.exercises if exercises is None else tuple(exercises)
-        self._directory = Path(tempfile.mkdtemp(prefix="course-"))
+        self._temporary = TemporaryDirectory()
+        self._directory = self._temporary.path
         self.warm_processes = WarmProcesses(course, self.exercises, self._directory)
         self._origins: dict[int, ForkServer] = {}  # process number of a child -> the warm process it comes from
         self._lock = threading.Lock()
@@ -120,14 +121,17 @@ class LocalEngine:
     def close(self) -> None:
         """End every process and remove every temporary file."""
         self.warm_processes.close()
-        scratch.remove(self._directory)
+        self._temporary.close()
 
     def process_ids(self) -> list[int]:
         """Process numbers of the warm processes, for measurement."""
         return self.warm_processes.process_ids()
 
     def run(self, job: Job) -> JobResult:
-        """Run the checks of a job. A warm process that dies is started anew, and the job with it."""
+        """Run the checks of a job. A warm process that dies is started anew, and the job with it.
+
+        Raises TemporaryDirectoryError when there is no room for what a submission may write.
+        """
         started = time.monotonic()
         result = JobResult()
         for _ in range(ATTEMPTS):
@@ -149,9 +153,9 @@ class LocalEngine:
         return self._fork(self.warm_processes.checks(job.exercise), {})
 
     def fork_student(self, job: Job) -> tuple[Child, Path]:
-        """A fresh student's process for a job, and its directory. Raises ForkServerError."""
+        """A fresh student's process for a job, and its directory. Raises ForkServerError, TemporaryDirectoryError."""
         limits = job.exercise.limits
-        directory = Path(tempfile.mkdtemp(prefix="student-", dir=self._directory))
+        directory = self._temporary.for_a_student(int(limits.disk_megabytes * 2**20))
         settings = {
             "directory": str(directory),
             "confine": self.confine,
@@ -161,7 +165,15 @@ class LocalEngine:
             "output_bytes": int(limits.output_kilobytes * 1024),
             "allow_degraded": list(self.course.allow_degraded),
         }
-        return self._fork(self.warm_processes.students(job.exercise.framework), settings), directory
+        try:
+            return self._fork(self.warm_processes.students(job.exercise.framework), settings), directory
+        except ForkServerError:
+            self.take_back(directory)
+            raise
+
+    def take_back(self, directory: Path) -> None:
+        """Remove the directory of a student's process that has ended."""
+        self._temporary.take_back(directory)
 
     def _fork(self, server: ForkServer, settings: dict[str, Any]) -> Child:
         child = server.fork(settings)
@@ -169,11 +181,17 @@ class LocalEngine:
             self._origins[child.process] = server
         return child
 
-    def require_origin(self, child: Child) -> None:
-        """Raise ForkServerError when the warm process that a child comes from has died, and the child with it."""
+    def require_origin(self, child: Child, *, has_ended: bool) -> None:
+        """Raise ForkServerError when the warm process that a child comes from has died, and the child with it.
+
+        With `has_ended`, the child has closed its line: a warm process that lives tells how it ended, so that is waited
+        for; one that has died tells nothing.
+        """
         with self._lock:
             server = self._origins.get(child.process)
-        if server is None or not server.is_alive:
+        if has_ended:
+            child.done.wait(SECONDS_TO_END)
+        if server is None or (child.status is None and not server.is_alive):
             raise ForkServerError("a warm process has died")
 
     def kill(self, child: Child) -> int | None:
@@ -206,9 +224,8 @@ class _RunningJob:
                 results.append(self.result)
                 self._follow(checker.channel)
         except wire.ConnectionClosed:
-            time.sleep(POLL_SECONDS)  # its warm process may be dying as well
-            self.engine.require_origin(checker)
-            self.result.problem = "the process that runs the checks ended early"
+            self.engine.require_origin(checker, has_ended=True)
+            self.result.problem = _explain_checkers_end(checker)
         finally:
             self._end_student()
             self.engine.kill(checker)
@@ -252,7 +269,7 @@ class _RunningJob:
             self._student.channel.close()
         elif operation == "kill":
             if self._student is not None:
-                self.engine.require_origin(self._student)
+                self.engine.require_origin(self._student, has_ended=message["has_ended"])
             wire.send_message(channel, wire.pack({"reason": self._end_student(message["has_ended"])}))
         elif operation == "result":
             self.result.checks.append(CheckRecord.from_dict(message["check"]))
@@ -276,13 +293,23 @@ class _RunningJob:
         self._student = self._directory = None
         reason, self._stopped_for = self._stopped_for, ""
         if child is not None:
-            by_itself = has_ended and child.done.wait(SECONDS_TO_END)
+            by_itself = has_ended and child.done.is_set()
             status = self.engine.kill(child)
             if by_itself and status is not None:
                 reason = describe_status(status)
         if directory is not None:
-            scratch.remove(directory)
+            self.engine.take_back(directory)
         return reason
+
+
+def _explain_checkers_end(checker: Child) -> str:
+    """Why a checker ended before it was done. Raises ForkServerError when it was killed: that is worth another try."""
+    if checker.status is None:
+        return "the process that runs the checks closed its line"
+    said = f"the process that runs the checks ended early: {describe_status(checker.status)}"
+    if os.WIFSIGNALED(checker.status) and os.WTERMSIG(checker.status) == signal.SIGKILL:
+        raise ForkServerError(said)
+    return said
 
 
 def describe_status(status: int) -> str:

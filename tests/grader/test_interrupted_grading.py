@@ -165,7 +165,9 @@ def test_kill_9(command: list[str], tmp_path: Path) -> None:
     running.communicate(timeout=30)
     assert wait_for(lambda: not left_over(warm), 5), left_over(warm)
     graded = assert_journal_is_whole(tmp_path / "results" / JOURNAL_NAME)
+    assert list((tmp_path / "temporary").iterdir()), "a killed grader cannot tidy up"
     assert_next_run_goes_on(command, tmp_path, graded)
+    assert not list((tmp_path / "temporary").iterdir()), "the next one does it"
 
 
 def test_a_second_grader_on_the_same_class_is_refused(command: list[str], tmp_path: Path) -> None:
