@@ -244,8 +244,10 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     from datetime import datetime
 
     from grader.gradebook.class_report import write_class_report
+    from grader.gradebook.class_tables import TABLES_FOLDER, ClassTables, write_class_tables
     from grader.gradebook.csv_export import write_csv
     from grader.gradebook.feedback import write_feedback
+    from grader.gradebook.submitted_code import compare_class
     from grader.gradebook.summary import summarise
 
     write_results(result.records, run.output)
@@ -253,6 +255,8 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     feedback = run.output / FEEDBACK_FOLDER
     write_feedback(run.course, result.records, feedback)
     summary = summarise(result.records, run.course)
+    similarity = compare_class(result.records, run.course)
+    write_class_tables(ClassTables(summary, result.records, similarity), run.output / TABLES_FOLDER)
     result.report = write_class_report(
         summary, run.output / REPORT_NAME, feedback_directory=feedback, generated=datetime.now()
     )

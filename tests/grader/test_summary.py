@@ -214,3 +214,30 @@ def test_who_needs_help() -> None:
     assert found["eve"] == ("nothing handed in",)
     assert found["dee"] == ("no point yet in attention/softmax",)
     assert found["cem"] == ("less than half of the points", "known misconceptions: no scaling, off by one")
+
+
+def test_an_exercise_is_compared_with_all_others() -> None:
+    def both(student: str, softmax: str, masks: str, seconds: float) -> list[ResultRecord]:
+        first = a_record(student, softmax, seconds=seconds)
+        return [first, a_record(student, masks, exercise="attention/masks", max_points=3.0)]
+
+    # Points of softmax 6, 3, 1 beside 1, 3, 0 of masks; fay handed in softmax alone.
+    records = both("ada", "ppp", "pf", 1.0) + both("bob", "ppf", "pp", 4.0) + both("cem", "pff", "ff", 2.0)
+    softmax, masks = summarise([*records, a_record("fay", "fff", seconds=3.0)], COURSE).exercises
+    # Softmax 6, 3, 1, 0 with 1, 3, 0, 0: about (5/2, 1), xy 5, xx 21, yy 6.
+    assert softmax.discrimination == pytest.approx(5 / (21 * 6) ** 0.5)
+    # Masks 1, 3, 0 with 6, 3, 1: about (4/3, 10/3), xy 5/3, xx 14/3, yy 38/3.
+    assert masks.discrimination == pytest.approx((5 / 3) / (14 / 3 * 38 / 3) ** 0.5)
+    assert softmax.time is not None and masks.time is None
+    assert (softmax.time.median, softmax.time.longest, softmax.time.total) == (2.5, 4.0, 10.0)
+    assert softmax.minutes == 10 and not softmax.reversed
+
+
+def test_an_exercise_that_the_good_ones_fail_is_named() -> None:
+    records = []
+    for number in range(24):
+        good = number % 2 == 0
+        records.append(a_record(f"s{number}", "fff" if good else "ppp"))
+        records.append(a_record(f"s{number}", "pp" if good else "ff", exercise="attention/masks"))
+    assert all(exercise.reversed for exercise in summarise(records, COURSE).exercises)
+    assert not any(exercise.reversed for exercise in summarise(records[:16], COURSE).exercises), "too few to say"
