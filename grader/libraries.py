@@ -17,6 +17,7 @@ _EXTRAS = {
         *("PIL", "prometheus_client", "safetensors", "tensorboard"),
     ),
     "ray": ("ray",),
+    "postgresql": ("psycopg",),
 }
 FRAMEWORK_LIBRARIES = {
     Framework.PYTHON: (),

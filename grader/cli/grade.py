@@ -39,7 +39,9 @@ def run(
     db: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="Database of nbgrader's gradebook. Default: gradebook.db in the output folder."
+            metavar="URL",
+            help="Database of nbgrader's gradebook: sqlite:///FILE, or postgresql://USER@HOST/NAME (extra postgresql; "
+            "~/.pgpass keeps the password). Default: gradebook.db in the output folder.",
         ),
     ] = None,
     fresh: Annotated[

@@ -144,7 +144,9 @@ class _AssignmentWriter:
 
         columns = (Grade.id, Grade.notebook_id, Grade.cell_id, Grade.auto_score, Grade.manual_score)
         rows = self._session.execute(
-            select(*columns, Grade.needs_manual_grade).where(Grade.notebook_id.in_(list(notebooks.values())))
+            select(*columns, Grade.needs_manual_grade)
+            .where(Grade.notebook_id.in_(list(notebooks.values())))
+            .with_for_update()  # formgrader may be open; SQLite, which locks as a whole, leaves this out
         )
         existing = {(row.notebook_id, row.cell_id): row for row in rows}
         new, updates = [], []

@@ -13,7 +13,7 @@ from grader.gradebook.errors import GradebookError
 from grader.gradebook.files import is_folder_name
 from grader.gradebook.grade_plan import require_cells
 from grader.gradebook.nbgrader_batch import write_batch
-from grader.gradebook.nbgrader_connection import database_file, open_gradebook
+from grader.gradebook.nbgrader_connection import begin_writing, database_file, open_gradebook
 from grader.gradebook.nbgrader_plan import Copy, Planner
 from grader.gradebook.nbgrader_structure import write_structure
 from grader.gradebook.solution_cells import SolutionNotebook, read_solution
@@ -76,11 +76,13 @@ def write_gradebook(
     planner = Planner(solutions, counted, notebooks or {}, directory)
     students = sorted({student for student, _ in counted})
     with open_gradebook(database_url, course_id) as gradebook:
+        begin_writing(gradebook)
         report.notes += write_structure(gradebook, solutions.values())
         gradebook.db.commit()
         for start in range(0, len(students), STUDENTS_IN_A_BATCH):
             batch = students[start : start + STUDENTS_IN_A_BATCH]
             planned, copies = planner.plan(batch)
+            begin_writing(gradebook)
             counts = write_batch(gradebook, planned)
             gradebook.db.commit()
             _write_copies(copies)

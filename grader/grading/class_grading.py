@@ -262,10 +262,11 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     )
     url = _database_url(run)
     try:
+        from grader.gradebook.nbgrader_connection import masked_url
         from grader.gradebook.nbgrader_database import write_gradebook
 
         report = write_gradebook(run.course, result.records, url, course_directory=run.output)
-        result.gradebook = url
+        result.gradebook = masked_url(url)
         result.notes += report.notes
     except GradebookError as error:
         result.notes.append(f"The gradebook was not written: {error}")
