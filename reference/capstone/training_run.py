@@ -19,7 +19,7 @@
 # optimizer = make_optimizer(model, recipe)                                       # torch.optim.AdamW
 # schedule = make_schedule(optimizer, recipe, total_steps)                        # LambdaLR
 # order = epoch_order(n, seed, epoch)                                             # list of int
-# report = training_step(model, examples, optimizer, schedule, loss_fn, recipe)   # dict
+# report = training_step(model, samples, optimizer, schedule, loss_fn, recipe)    # dict
 # update_average(average, model, decay)                                           # None
 # save_checkpoint(path, state)                                                    # None
 # state = load_checkpoint(path)                                                   # dict or None
@@ -29,10 +29,10 @@
 # | argument | meaning |
 # |---|---|
 # | `model` | an `nn.Module` on the CPU in float32; `model.head` is its new part, all the rest was pretrained |
-# | an example | a tuple whose first item is its id, here a pair of vendor and concept; ids can be hashed |
-# | `train`, `validation`, `test` | lists of examples |
-# | `loss_fn(model, examples)` | collates a list of examples and returns their **mean** loss, a float32 scalar |
-# | `score_fn(model, examples)` | returns a finite float, the **larger** the better |
+# | a sample | a tuple whose first item is its id, here a pair of vendor and concept; ids can be hashed |
+# | `train`, `validation`, `test` | lists of samples |
+# | `loss_fn(model, samples)` | collates a list of samples and returns their **mean** loss, a float32 scalar |
+# | `score_fn(model, samples)` | returns a finite float, the **larger** the better |
 #
 # Nothing is forbidden.
 #
@@ -62,10 +62,10 @@
 # process, another one for each pair of seed and epoch (0 and 1 are not 1 and 0), without reading or changing a global
 # random state. Two of 30! orders may be the same by chance; that is fine.
 #
-# ### `training_step(model, examples, optimizer, schedule, loss_fn, recipe)`
+# ### `training_step(model, samples, optimizer, schedule, loss_fn, recipe)`
 #
-# One update with the mean loss over all `examples` (at least one), cut in order into micro-batches of
-# `recipe.micro_batch` examples. The last may be smaller, and how the examples are cut changes nothing beyond rounding.
+# One update with the mean loss over all `samples` (at least one), cut in order into micro-batches of
+# `recipe.micro_batch` samples. The last may be smaller, and how the samples are cut changes nothing beyond rounding.
 #
 # - Gradients from before the call do not count. The backward pass of a micro-batch comes before the next forward pass,
 #   so that the activations of one of them are in memory at a time.
@@ -75,7 +75,7 @@
 #   that length, once. If its length is NaN or infinite: `RuntimeError`, and neither parameters nor rates have changed.
 # - Then one step of the optimiser, then one of the schedule. The modes of the modules stay as they are.
 #
-# It returns `"loss"`, the mean over the examples before the step; `"rate"`, the largest rate among the optimiser's
+# It returns `"loss"`, the mean over the samples before the step; `"rate"`, the largest rate among the optimiser's
 # groups as this step used it; `"gradient_norm"`, the length before clipping: three floats.
 #
 # ### `update_average(average, model, decay)`
@@ -102,7 +102,7 @@
 # **Before.** `ValueError` if a set is empty, or if an id stands in two of the three sets; neither function has been
 # called then. The **baseline** is the validation score of the model as it came.
 #
-# **An epoch.** `model.train()` (the model of milestone 2 sees to its frozen parts itself), then the examples in the
+# **An epoch.** `model.train()` (the model of milestone 2 sees to its frozen parts itself), then the samples in the
 # order of `epoch_order(len(train), recipe.seed, epoch)`, `recipe.batch_size` for each `training_step`, the last step
 # with what is left. The schedule runs once over all steps of all `recipe.epochs` epochs. Unless
 # `recipe.ema_decay` is `None`, an average starts as a copy of the model as it came and is updated after each step.
@@ -114,7 +114,7 @@
 # **After.** The model holds the parameters and buffers that were scored in the best epoch, and is in evaluation mode.
 # With these weights **the test set is scored, once in the whole call**.
 #
-# - `score_fn` gets all examples of a set in one call. All modules of what it scores are then in evaluation mode, and no
+# - `score_fn` gets all samples of a set in one call. All modules of what it scores are then in evaluation mode, and no
 #   gradients are recorded.
 # - Randomness inside the model, such as dropout, comes from torch's global random state. It has to follow from
 #   `recipe.seed` and the epoch as well, another for each pair of them; and the global state has to be after the call
@@ -136,7 +136,7 @@
 #
 # | key of an epoch | value |
 # |---|---|
-# | `"loss"` | mean over the **examples** of the epoch, as the steps saw them |
+# | `"loss"` | mean over the **samples** of the epoch, as the steps saw them |
 # | `"rates"`, `"gradient_norms"` | lists with one float for each step, as `training_step` reports them |
 # | `"validation"` | score of the validation set after the epoch |
 #
@@ -152,7 +152,7 @@
 # see.
 #
 # *Killed* while epoch 2 was training: the file holds the state after epoch 1. The next call trains epoch 2 from its
-# first example, in the same order as the first attempt did.
+# first sample, in the same order as the first attempt did.
 
 # %%
 import copy
@@ -175,8 +175,8 @@ class Recipe:
     """Every number that a run depends on; `dataclasses.asdict(recipe)` has them as a dict."""
 
     epochs: int
-    batch_size: int  # examples of one step of the optimiser
-    micro_batch: int  # examples whose activations are in memory at once
+    batch_size: int  # samples of one step of the optimiser
+    micro_batch: int  # samples whose activations are in memory at once
     backbone_rate: float  # highest learning rate of what was pretrained
     head_rate: float  # highest learning rate of `model.head`
     weight_decay: float = 0.01
@@ -254,13 +254,13 @@ def epoch_order(n: int, seed: int, epoch: int) -> list[int]:
 # %% tags=["solution"]
 def training_step(
     model: nn.Module,
-    examples: list[tuple],
+    samples: list[tuple],
     optimizer: Optimizer,
     schedule: LambdaLR,
     loss_fn: Callable[[nn.Module, list[tuple]], Tensor],
     recipe: Recipe,
 ) -> dict[str, float]:
-    """One update with the mean loss over all examples, with recipe.micro_batch of them in memory at a time.
+    """One update with the mean loss over all samples, with recipe.micro_batch of them in memory at a time.
 
     Returns loss, rate and gradient_norm (before clipping), all floats.
     Raises RuntimeError, before anything moves, if the gradient's length is NaN or infinite.
@@ -270,12 +270,12 @@ def training_step(
     ### BEGIN SOLUTION
     optimizer.zero_grad()
     loss = 0.0
-    for start in range(0, len(examples), recipe.micro_batch):
-        piece = examples[start : start + recipe.micro_batch]
+    for start in range(0, len(samples), recipe.micro_batch):
+        piece = samples[start : start + recipe.micro_batch]
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             mean = loss_fn(model, piece)
-        # mean over all examples = sum of the pieces' means, each times its share of the examples
-        share = mean * (len(piece) / len(examples))
+        # mean over all samples = sum of the pieces' means, each times its share of the samples
+        share = mean * (len(piece) / len(samples))
         share.backward()  # adds to .grad, and frees the activations
         loss += share.item()
 
@@ -338,7 +338,7 @@ def fine_tune(
 ) -> dict[str, Any]:
     """Train the model in place, leave it with its best weights, and score the test set once with them.
 
-    loss_fn: mean loss of a list of examples. score_fn: score of a whole set, the larger the better.
+    loss_fn: mean loss of a list of samples. score_fn: score of a whole set, the larger the better.
     checkpoint: a file that is written after each epoch; if it exists, its run is continued.
 
     Returns baseline, history, best_epoch, validation, test and stopped_early.
@@ -348,16 +348,16 @@ def fine_tune(
     """
     ### BEGIN SOLUTION
     sets = (train, validation, test)
-    ids = [{example[0] for example in examples} for examples in sets]
+    ids = [{sample[0] for sample in samples} for samples in sets]
     if not all(sets):
-        raise ValueError("training, validation and test set need at least one example each")
+        raise ValueError("training, validation and test set need at least one sample each")
     if sum(map(len, ids)) > len(set.union(*ids)):
         raise ValueError("an id stands in two of the sets")
 
-    def score(network: nn.Module, examples: list[tuple]) -> float:
+    def score(network: nn.Module, samples: list[tuple]) -> float:
         network.eval()
         with torch.no_grad():
-            return float(score_fn(network, examples))
+            return float(score_fn(network, samples))
 
     steps_per_epoch = math.ceil(len(train) / recipe.batch_size)
     optimizer = make_optimizer(model, recipe)
@@ -385,9 +385,9 @@ def fine_tune(
             torch.manual_seed(recipe.seed * 1_000_003 + epoch)  # dropout: a pure function of seed and epoch too
             order = epoch_order(len(train), recipe.seed, epoch)
             for start in range(0, len(train), recipe.batch_size):
-                examples = [train[i] for i in order[start : start + recipe.batch_size]]
-                reports.append(training_step(model, examples, optimizer, schedule, loss_fn, recipe))
-                total += reports[-1]["loss"] * len(examples)
+                samples = [train[i] for i in order[start : start + recipe.batch_size]]
+                reports.append(training_step(model, samples, optimizer, schedule, loss_fn, recipe))
+                total += reports[-1]["loss"] * len(samples)
                 if judged is not model:
                     update_average(judged, model, recipe.ema_decay)
 
@@ -490,28 +490,28 @@ def fine_tune(
 #         return self.head(self.tower(pixels))
 #
 #
-# def collate(examples):
-#     return torch.stack([pixels for _, pixels, _ in examples]), torch.tensor([label for *_, label in examples])
+# def collate(samples):
+#     return torch.stack([pixels for _, pixels, _ in samples]), torch.tensor([label for *_, label in samples])
 #
 #
-# def loss_fn(model, examples):
-#     pixels, labels = collate(examples)
+# def loss_fn(model, samples):
+#     pixels, labels = collate(samples)
 #     return nn.functional.cross_entropy(model(pixels), labels)
 #
 #
-# def accuracy(model, examples):
-#     pixels, labels = collate(examples)
+# def accuracy(model, samples):
+#     pixels, labels = collate(samples)
 #     return (model(pixels).argmax(dim=1) == labels).float().mean().item()
 #
 #
 # def killed_in_epoch(number):
 #     calls = []
 #
-#     def score_fn(model, examples):
+#     def score_fn(model, samples):
 #         calls.append(1)
 #         if len(calls) == number + 1:
 #             raise KeyboardInterrupt
-#         return accuracy(model, examples)
+#         return accuracy(model, samples)
 #
 #     return score_fn
 #

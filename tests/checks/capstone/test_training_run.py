@@ -108,7 +108,7 @@ def test_schedule(student):
 def training_steps(student, state, batches, settings, limit_of_finite):
     """Some steps in a row on a small network with plain gradient descent.
 
-    Of each: the report, the parameters afterwards, the rates afterwards, and `events`: "forward 3" for three examples,
+    Of each: the report, the parameters afterwards, the rates afterwards, and `events`: "forward 3" for three samples,
     "backward", "step". A batch whose targets are larger than `limit_of_finite` has gradients that are NaN.
     """
     import torch
@@ -129,10 +129,10 @@ def training_steps(student, state, batches, settings, limit_of_finite):
     for parameter in model.parameters():
         parameter.grad = torch.full_like(parameter, 1.5)
 
-    def loss_fn(network, examples):
-        events.append(f"forward {len(examples)}")
-        inputs = torch.stack([example[1] for example in examples])
-        targets = torch.stack([example[2] for example in examples])
+    def loss_fn(network, samples):
+        events.append(f"forward {len(samples)}")
+        inputs = torch.stack([sample[1] for sample in samples])
+        targets = torch.stack([sample[2] for sample in samples])
         output = network.head(torch.tanh(network.body(inputs)))
         output.register_hook(lambda gradient: events.append("backward"))
         loss = (output - targets).square().mean()
@@ -142,10 +142,10 @@ def training_steps(student, state, batches, settings, limit_of_finite):
 
     recipe = student.Recipe(epochs=1, batch_size=99, backbone_rate=0.0, head_rate=0.0, **settings)
     for number, (inputs, targets) in enumerate(batches):
-        examples = [((number, i), inputs[i], targets[i]) for i in range(len(inputs))]
+        samples = [((number, i), inputs[i], targets[i]) for i in range(len(inputs))]
         error = None
         try:
-            report = student.training_step(model, examples, optimizer, schedule, loss_fn, recipe)
+            report = student.training_step(model, samples, optimizer, schedule, loss_fn, recipe)
         except RuntimeError as raised:
             if targets.max() <= limit_of_finite:
                 raise
@@ -164,7 +164,7 @@ def training_steps(student, state, batches, settings, limit_of_finite):
 
 
 def steps_on_the_large_batch(state: dict[str, Tensor], batches, max_norm: float) -> list[dict]:
-    """The same steps in float64, with all examples of a step at once."""
+    """The same steps in float64, with all samples of a step at once."""
     weights = {name: value.double() for name, value in state.items()}
     steps = []
     for number, (inputs, targets) in enumerate(batches):
@@ -187,7 +187,7 @@ def check_report(report, expected: dict, what: str) -> None:
     missing = sorted({"loss", "rate", "gradient_norm"} - set(report))
     if missing:
         raise AssertionError(f"The report of training_step has no entry {missing[0]!r}; it has {sorted(report)}.")
-    cause = "the mean is over the examples of all micro-batches, each counting the same"
+    cause = "the mean is over the samples of all micro-batches, each counting the same"
     assert_close(report["loss"], expected["loss"], **CLOSE, what=f"loss {what}", cause=cause)
     cause = "the rate is that of this step, the largest among the groups, before the schedule moves on"
     assert_close(report["rate"], expected["rate"], **CLOSE, what=f"rate {what}", cause=cause)
@@ -224,7 +224,7 @@ def test_step_of_the_large_batch(student, rng):
         for number, (seen, expected) in enumerate(zip(found, steps, strict=True)):
             size = len(batches[number][0])
             what = (
-                f"of step {number} ({size} examples in micro-batches of {micro_batch}; max_norm={max_norm:.3g}; "
+                f"of step {number} ({size} samples in micro-batches of {micro_batch}; max_norm={max_norm:.3g}; "
                 "old gradients before step 0)"
             )
             check_report(seen["report"], expected, what)
@@ -265,9 +265,9 @@ def precision_of_a_step(student, bfloat16):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
 
-    def loss_fn(network, examples):
+    def loss_fn(network, samples):
         look("loss_fn")
-        inputs = torch.stack([example[1] for example in examples])
+        inputs = torch.stack([sample[1] for sample in samples])
         output = network.head(torch.tanh(network.body(inputs))).float()
         output.register_hook(lambda gradient: look("backward pass"))
         return output.square().mean()
@@ -275,10 +275,10 @@ def precision_of_a_step(student, bfloat16):
     recipe = student.Recipe(
         epochs=1, batch_size=9, micro_batch=2, backbone_rate=0.0, head_rate=0.0, max_norm=9.0, bfloat16=bfloat16
     )
-    examples = [(number, torch.linspace(-1, 1, 3) * number) for number in range(1, 4)]
+    samples = [(number, torch.linspace(-1, 1, 3) * number) for number in range(1, 4)]
     handle = register_optimizer_step_pre_hook(lambda *_: look("step of the optimiser"))
     try:
-        student.training_step(model, examples, optimizer, schedule, loss_fn, recipe)
+        student.training_step(model, samples, optimizer, schedule, loss_fn, recipe)
     finally:
         handle.remove()
     look("code after the call")
@@ -299,7 +299,7 @@ def test_bfloat16_is_for_the_loss_only(student):
                 )
         phases = [phase for phase, _ in seen]
         for phase in ("loss_fn", "backward pass"):
-            assert_equal(phases.count(phase), 2, what=f"number of calls of the {phase} for 3 examples, 2 at a time")
+            assert_equal(phases.count(phase), 2, what=f"number of calls of the {phase} for 3 samples, 2 at a time")
         assert_equal(dtypes, ["torch.float32"], what="list of the parameters' dtypes after the step")
 
 
@@ -466,7 +466,7 @@ def test_checkpoint_file(student, rng):
 def fine_tune(student, plan):
     """One or several calls of fine_tune, all but the last one killed, and all that could be seen from outside.
 
-    plan: `recipe`; `state` of the network; `sets`, inputs and targets of the three sets; `ids` of their examples;
+    plan: `recipe`; `state` of the network; `sets`, inputs and targets of the three sets; `ids` of their samples;
     `scores`: of the validation set before training and after each epoch; `test_scores` after each epoch; `kills`: for
     each call but the last ["loss", k] or ["score", k], the call of that function, from 0, that does not come back;
     `finished_before`: for each call, how many epochs lie behind it; `checkpoint`: whether there is a file; `other`: a
@@ -513,7 +513,7 @@ def fine_tune(student, plan):
         return torch.cat([weights[name].detach().double().flatten() for name in plan["state"]])
 
     def make_call(kill, finished_before, used_recipe):
-        call = {"examples": [], "training": [], "step_of_loss": [], "losses": [], "dropout": [], "scores": []}
+        call = {"samples": [], "training": [], "step_of_loss": [], "losses": [], "dropout": [], "scores": []}
         call |= {"rates": [], "averages": [], "result": None, "error": None, "file": []}
         calls.append(call)
         model = Network()
@@ -521,28 +521,28 @@ def fine_tune(student, plan):
         trainable = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
 
         def epoch():
-            return finished_before + len(call["examples"]) // max(1, n_train)
+            return finished_before + len(call["samples"]) // max(1, n_train)
 
-        def loss_fn(network, examples):
+        def loss_fn(network, samples):
             if kill is not None and kill[0] == "loss" and len(call["losses"]) == kill[1]:
                 raise Killed
-            if len(call["examples"]) % n_train == 0:
+            if len(call["samples"]) % n_train == 0:
                 random_states.append(torch.get_rng_state())
                 call["dropout"].append([torch.equal(random_states[-1], one) for one in random_states].index(True))
                 call["file"].append(path.is_file())
-            inputs = torch.stack([example[1] for example in examples])
-            targets = torch.stack([example[2] for example in examples])
+            inputs = torch.stack([sample[1] for sample in samples])
+            targets = torch.stack([sample[2] for sample in samples])
             call["training"].append(all(module.training for module in network.modules()) and torch.is_grad_enabled())
-            call["examples"] += [example[0] for example in examples]
-            call["step_of_loss"] += [len(call["rates"])] * len(examples)
+            call["samples"] += [sample[0] for sample in samples]
+            call["step_of_loss"] += [len(call["rates"])] * len(samples)
             loss = (network(inputs) - targets).square().mean()
-            call["losses"].append([loss.item(), len(examples)])
+            call["losses"].append([loss.item(), len(samples)])
             return loss
 
-        def score_fn(network, examples):
+        def score_fn(network, samples):
             if kill is not None and kill[0] == "score" and len(call["scores"]) == kill[1]:
                 raise Killed
-            names = [example[0] for example in examples]
+            names = [sample[0] for sample in samples]
             which = next(
                 (
                     key
@@ -703,7 +703,7 @@ def assert_weights(found: Tensor, expected: Tensor, what: str, cause: str, **clo
     "loss-mean-of-steps",
 )
 def test_epochs(student, rng):
-    """An epoch trains on each example once, in its own order, in training mode; the right weights are scored."""
+    """An epoch trains on each sample once, in its own order, in training mode; the right weights are scored."""
     pairs = [(0, 0), (0, 1), (1, 0), (1, 1), (5, 0), (2, 3), (3, 2)]
     orders, again, kept = student.run(orders_of_epochs, 30, pairs)
     for pair, order, repeated in zip(pairs, orders, again, strict=True):
@@ -726,20 +726,20 @@ def test_epochs(student, rng):
         plan = make_plan(rng, recipe, averages=True)
         call, other = student.run(fine_tune, plan | {"other": plan["recipe"] | {"seed": seed + 1}})
         orders, rates = student.run(what_the_parts_say, plan["recipe"], 7, 12)
-        case = f"4 epochs, 7 examples, 3 a step, ema_decay={ema_decay}, seed={seed}"
-        if len(call["examples"]) != 28 or len(call["rates"]) != 12:
+        case = f"4 epochs, 7 samples, 3 a step, ema_decay={ema_decay}, seed={seed}"
+        if len(call["samples"]) != 28 or len(call["rates"]) != 12:
             raise AssertionError(
-                f"loss_fn was given {len(call['examples'])} examples in all, and the optimiser made "
+                f"loss_fn was given {len(call['samples'])} samples in all, and the optimiser made "
                 f"{len(call['rates'])} steps; expected are 28 and 12 ({case})."
             )
-        for place, name in enumerate(call["examples"]):
+        for place, name in enumerate(call["samples"]):
             epoch, i = divmod(place, 7)
             expected = f"train {orders[epoch][i]}"
-            cause = "the examples come in the order of epoch_order, three for each step and one for the last"
-            assert_equal(name, expected, what=f"example {i} of epoch {epoch} ({case})", cause=cause)
+            cause = "the samples come in the order of epoch_order, three for each step and one for the last"
+            assert_equal(name, expected, what=f"sample {i} of epoch {epoch} ({case})", cause=cause)
             step = 3 * epoch + i // 3
             assert_equal(
-                call["step_of_loss"][place], step, what=f"step of example {i} of epoch {epoch} ({case})", cause=cause
+                call["step_of_loss"][place], step, what=f"step of sample {i} of epoch {epoch} ({case})", cause=cause
             )
         if not all(call["training"]):
             number = call["training"].index(False)
@@ -766,7 +766,7 @@ def test_epochs(student, rng):
                 problem = "met a module in training mode" if any_training else "ran with gradients recorded"
                 raise AssertionError(f"score_fn {problem}, for the {what} ({case}).")
             if which == "no whole set":
-                raise AssertionError(f"score_fn was not given all examples of one set at once ({case}).")
+                raise AssertionError(f"score_fn was not given all samples of one set at once ({case}).")
         for (which, epoch, _, _, weights), average in zip(call["scores"], call["averages"], strict=True):
             if which == "validation":
                 cause = "with an average, it is moved after each step of the optimiser, and it is what is scored"
@@ -777,7 +777,7 @@ def test_epochs(student, rng):
             losses = call["losses"][3 * number : 3 * number + 3]
             mean = sum(loss * size for loss, size in losses) / 7
             what = f"of epoch {number} in the history ({case})"
-            assert_close(epoch["loss"], mean, **CLOSE, what=f"loss {what}", cause="it is the mean over the examples")
+            assert_close(epoch["loss"], mean, **CLOSE, what=f"loss {what}", cause="it is the mean over the samples")
             assert_close(epoch["rates"], rates[3 * number : 3 * number + 3], what=f"list of rates {what}")
             assert_equal(len(epoch["gradient_norms"]), 3, what=f"number of gradient norms {what}")
             assert_close(epoch["validation"], plan["scores"][number + 1], what=f"validation {what}")
@@ -901,11 +901,9 @@ def test_resume(student, rng):
                     f"Call {number} (from 0) goes on after {behind} epochs, and it scored the validation set before it "
                     f"trained: the baseline of a run is in its checkpoint ({case})."
                 )
-            first = whole["examples"][7 * behind : 7 * behind + 7]
-            found = call["examples"][:7]
-            what = (
-                f"list of the first examples in call {number} (from 0), with {behind} whole epochs behind it ({case})"
-            )
+            first = whole["samples"][7 * behind : 7 * behind + 7]
+            found = call["samples"][:7]
+            what = f"list of the first samples in call {number} (from 0), with {behind} whole epochs behind it ({case})"
             cause = "a run goes on with the epoch after the last whole one, in the order of that epoch"
             assert_equal(found, first[: len(found)], what=what, cause=cause)
             if number < len(killed) and not found:

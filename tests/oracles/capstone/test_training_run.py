@@ -49,13 +49,13 @@ def network(dropout: float = 0.0) -> Network:
     return Network(dropout)
 
 
-def examples(name: str, n: int, seed: int) -> list[tuple]:
+def samples(name: str, n: int, seed: int) -> list[tuple]:
     generator = torch.Generator().manual_seed(seed)
     inputs, labels = torch.randn(n, 3, generator=generator), torch.randint(0, 4, (n,), generator=generator)
     return [((name, i), inputs[i], labels[i]) for i in range(n)]
 
 
-SETS = examples("train", 10, 1), examples("validation", 6, 2), examples("test", 5, 3)
+SETS = samples("train", 10, 1), samples("validation", 6, 2), samples("test", 5, 3)
 
 
 def loss_fn(model, batch):

@@ -8,9 +8,9 @@ come from outside here; milestone 2's towers are pretrained. "Last weights inste
 from grader.catalogue import Alternative, WrongAnswer
 
 CLEAR = "    optimizer.zero_grad()\n    loss = 0.0\n"
-PIECE = "        piece = examples[start : start + recipe.micro_batch]\n"
+PIECE = "        piece = samples[start : start + recipe.micro_batch]\n"
 FORWARD = "            mean = loss_fn(model, piece)\n"
-SHARE = "share = mean * (len(piece) / len(examples))"
+SHARE = "share = mean * (len(piece) / len(samples))"
 BACKWARD = "        share.backward()  # adds to .grad, and frees the activations\n"
 ADD = "        loss += share.item()\n"
 CLIP = "    norm = nn.utils.clip_grad_norm_(parameters, recipe.max_norm, error_if_nonfinite=True)\n"
@@ -26,7 +26,7 @@ SEEDED = (
 )
 FORK = "        with torch.random.fork_rng(devices=[]):\n"
 ORDER = "order = epoch_order(len(train), recipe.seed, epoch)"
-STEP_OF_RUN = "                reports.append(training_step(model, examples, optimizer, schedule, loss_fn, recipe))\n"
+STEP_OF_RUN = "                reports.append(training_step(model, samples, optimizer, schedule, loss_fn, recipe))\n"
 AVERAGE = (
     "                if judged is not model:\n                    update_average(judged, model, recipe.ema_decay)\n"
 )
@@ -166,23 +166,23 @@ wrong_answers = [
         id="mean-of-means",
         title="divided by the number of micro-batches",
         explanation=(
-            "Each micro-batch counts the same, although the last one is smaller: its examples weigh more than the "
-            "others. What share of all examples does a micro-batch hold?"
+            "Each micro-batch counts the same, although the last one is smaller: its samples weigh more than the "
+            "others. What share of all samples does a micro-batch hold?"
         ),
         caught_by="test_step_of_the_large_batch",
-        swap=((SHARE, "share = mean / math.ceil(len(examples) / recipe.micro_batch)"),),
+        swap=((SHARE, "share = mean / math.ceil(len(samples) / recipe.micro_batch)"),),
     ),
     WrongAnswer(
         id="last-micro-batch-dropped",
         title="a last, smaller micro-batch left out",
         explanation=(
             "Only full micro-batches go through the model, and what is left over is not learned from. Count the "
-            "examples that reach `loss_fn`."
+            "samples that reach `loss_fn`."
         ),
         caught_by="test_step_of_the_large_batch",
         swap=(
-            (PIECE, PIECE + "        if len(piece) < min(recipe.micro_batch, len(examples)):\n            continue\n"),
-            (SHARE, "share = mean / max(1, len(examples) // recipe.micro_batch)"),
+            (PIECE, PIECE + "        if len(piece) < min(recipe.micro_batch, len(samples)):\n            continue\n"),
+            (SHARE, "share = mean / max(1, len(samples) // recipe.micro_batch)"),
         ),
     ),
     WrongAnswer(
@@ -299,9 +299,9 @@ wrong_answers = [
         caught_by="test_bfloat16_is_for_the_loss_only",
         swap=(
             (
-                "        # mean over all examples = sum of the pieces' means, each times its share of the examples\n"
-                "        share = mean * (len(piece) / len(examples))\n" + BACKWARD,
-                "            share = mean * (len(piece) / len(examples))\n            share.backward()\n",
+                "        # mean over all samples = sum of the pieces' means, each times its share of the samples\n"
+                "        share = mean * (len(piece) / len(samples))\n" + BACKWARD,
+                "            share = mean * (len(piece) / len(samples))\n            share.backward()\n",
             ),
         ),
     ),
@@ -436,7 +436,7 @@ wrong_answers = [
         id="same-order-in-each-epoch",
         title="the same order in each epoch",
         explanation=(
-            "Your order depends on the seed and not on the epoch, so that the same examples share a step again and "
+            "Your order depends on the seed and not on the epoch, so that the same samples share a step again and "
             "again. Use all three arguments."
         ),
         caught_by="test_epochs",
@@ -446,7 +446,7 @@ wrong_answers = [
         id="order-without-the-seed",
         title="an order that knows nothing of the seed",
         explanation=(
-            "Runs with different seeds see their examples in the same order, so that their spread says less than you "
+            "Runs with different seeds see their samples in the same order, so that their spread says less than you "
             "think about luck. A seed has to reach weights, dropout and order."
         ),
         caught_by="test_epochs",
@@ -464,7 +464,7 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="order-of-the-list",
-        title="examples in the order of the list",
+        title="samples in the order of the list",
         explanation=(
             "`fine_tune` goes through the training set as it lies there. Lists are often sorted, by vendor or by "
             "concept, and then each step sees one kind only."
@@ -498,9 +498,9 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="last-batch-dropped",
-        title="the examples of a last, smaller step left out",
+        title="the samples of a last, smaller step left out",
         explanation=(
-            "An epoch of 7 examples with 3 in each step has three steps; yours has two, and one example is not "
+            "An epoch of 7 samples with 3 in each step has three steps; yours has two, and one sample is not "
             "learned from. Count steps by rounding up."
         ),
         caught_by="test_epochs",
@@ -621,8 +621,8 @@ wrong_answers = [
         id="loss-mean-of-steps",
         title="the epoch's loss as a mean over steps",
         explanation=(
-            "The last step of an epoch may have fewer examples, and in your mean it counts as much as the others. The "
-            "mean is over examples."
+            "The last step of an epoch may have fewer samples, and in your mean it counts as much as the others. The "
+            "mean is over samples."
         ),
         caught_by="test_epochs",
         swap=(('"loss": total / len(train)', '"loss": sum(report["loss"] for report in reports) / len(reports)'),),
@@ -711,10 +711,10 @@ wrong_answers = [
     ),
     WrongAnswer(
         id="overlap-accepted",
-        title="sets that share examples accepted",
+        title="sets that share samples accepted",
         explanation=(
             "The same id stands in two sets, and the run goes through. What has been trained on is no test, and no "
-            "later number will show it. The ids are the first items of the examples."
+            "later number will show it. The ids are the first items of the samples."
         ),
         caught_by="test_selection",
         swap=((OVERLAP, "if False:"),),
@@ -723,7 +723,7 @@ wrong_answers = [
         id="only-train-and-test-compared",
         title="training and test set compared, and nothing else",
         explanation=(
-            "An id in training and test set is refused, others are not. A validation example that was trained on "
+            "An id in training and test set is refused, others are not. A validation sample that was trained on "
             "chooses the wrong epoch, and one that is tested on was chosen by."
         ),
         caught_by="test_selection",
@@ -842,8 +842,8 @@ wrong_answers = [
             (LOOP, "    random_state = torch.Generator().manual_seed(recipe.seed).get_state()\n" + LOOP),
             (SEEDED, "            torch.set_rng_state(random_state)\n"),
             (
-                '                total += reports[-1]["loss"] * len(examples)\n',
-                '                total += reports[-1]["loss"] * len(examples)\n'
+                '                total += reports[-1]["loss"] * len(samples)\n',
+                '                total += reports[-1]["loss"] * len(samples)\n'
                 "                random_state = torch.get_rng_state()\n",
             ),
         ),
@@ -909,11 +909,11 @@ def epoch_order(n, seed, epoch):
     return [int(i) for i in torch.randperm(n, generator=generator)]
 
 
-def training_step(model, examples, optimizer, schedule, loss_fn, recipe):
+def training_step(model, samples, optimizer, schedule, loss_fn, recipe):
     for group in optimizer.param_groups:
         for p in group["params"]:
             p.grad = None
-    total, rest = 0.0, list(examples)
+    total, rest = 0.0, list(samples)
     while rest:
         piece, rest = rest[: recipe.micro_batch], rest[recipe.micro_batch :]
         if recipe.bfloat16:
@@ -923,7 +923,7 @@ def training_step(model, examples, optimizer, schedule, loss_fn, recipe):
             loss = loss_fn(model, piece)
         (loss * len(piece)).backward()
         total += loss.item() * len(piece)
-    gradients = [p.grad.div_(len(examples)) for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
+    gradients = [p.grad.div_(len(samples)) for g in optimizer.param_groups for p in g["params"] if p.grad is not None]
     length = math.sqrt(sum(g.double().pow(2).sum().item() for g in gradients))
     if not math.isfinite(length):
         raise RuntimeError("gradient is not finite")
@@ -933,7 +933,7 @@ def training_step(model, examples, optimizer, schedule, loss_fn, recipe):
     used = max(schedule.get_last_lr())
     optimizer.step()
     schedule.step()
-    return dict(loss=total / len(examples), rate=used, gradient_norm=length)
+    return dict(loss=total / len(samples), rate=used, gradient_norm=length)
 
 
 @torch.no_grad()
@@ -1009,9 +1009,9 @@ class Run:
             reports.append(training_step(self.model, batch, self.optimizer, self.schedule, loss_fn, self.recipe))
             if self.average is not None:
                 update_average(self.average, self.model, self.recipe.ema_decay)
-            reports[-1]["examples"] = len(batch)
+            reports[-1]["samples"] = len(batch)
         return {
-            "loss": sum(r["loss"] * r["examples"] for r in reports) / len(train),
+            "loss": sum(r["loss"] * r["samples"] for r in reports) / len(train),
             "rates": [r["rate"] for r in reports],
             "gradient_norms": [r["gradient_norm"] for r in reports],
         }
@@ -1032,16 +1032,16 @@ class Run:
 
 def fine_tune(model, train, validation, test, recipe, *, loss_fn, score_fn, checkpoint=None):
     seen = {}
-    for name, examples in (("train", train), ("validation", validation), ("test", test)):
-        if len(examples) == 0:
+    for name, samples in (("train", train), ("validation", validation), ("test", test)):
+        if len(samples) == 0:
             raise ValueError(name + " is empty")
-        for identity, *_ in examples:
+        for identity, *_ in samples:
             if seen.setdefault(identity, name) != name:
                 raise ValueError(f"{identity} is in two sets")
 
     @torch.inference_mode()
-    def judge(network, examples):
-        return score_fn(network.eval(), examples)
+    def judge(network, samples):
+        return score_fn(network.eval(), samples)
 
     run = Run(model, recipe, len(train))
     state = load_checkpoint(checkpoint) if checkpoint else None
@@ -1097,12 +1097,12 @@ def fine_tune(model, train, validation, test, recipe, *, loss_fn, score_fn, chec
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
 
-        def score(network, examples):
+        def score(network, samples):
             modes = [(m, m.training) for m in network.modules()]
             network.eval()
             try:
                 with torch.no_grad():
-                    return float(score_fn(network, examples))
+                    return float(score_fn(network, samples))
             finally:
                 for m, mode in modes:
                     m.training = mode
@@ -1126,8 +1126,8 @@ def fine_tune(model, train, validation, test, recipe, *, loss_fn, score_fn, chec
             batches = [order[i : i + recipe.batch_size] for i in range(0, len(order), recipe.batch_size)]
             entry = {"loss": 0.0, "rates": [], "gradient_norms": []}
             for batch in batches:
-                examples = [train[i] for i in batch]
-                report = training_step(model, examples, optimizer, schedule, loss_fn, recipe)
+                samples = [train[i] for i in batch]
+                report = training_step(model, samples, optimizer, schedule, loss_fn, recipe)
                 if recipe.ema_decay is not None:
                     update_average(average, model, recipe.ema_decay)
                 entry["loss"] += report["loss"] * len(batch) / len(train)
