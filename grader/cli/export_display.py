@@ -1,0 +1,129 @@
+"""What `course export` writes for gradebooks and reports, and what it shows: files, counts, and who is left over."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from grader.course import load_course
+from grader.gradebook.files import write_text
+from grader.gradebook.wording import clean_text
+from grader.grading.results_file import RunResults, read_results
+from grader.platforms.canvas import fill_gradebook, read_gradebook
+from grader.platforms.canvas_columns import exercises_of_columns
+from grader.platforms.junit import junit_xml
+from grader.platforms.moodle import fill_worksheet, read_worksheet
+from grader.platforms.placing import Unmatched
+from grader.platforms.points import ExportError, StudentPoints, points_by_student
+
+CANVAS_FILE, MOODLE_FILE, JUNIT_FILE = "canvas.csv", "moodle.csv", "junit.xml"
+MAX_SHOWN = 50
+SEVERAL_EXERCISES = "{folder} has results of {count} exercises; name those of this assignment with --exercise: {names}"
+NOTHING_OF = "{folder} has no results of {names}; it has: {known}"
+OTHER_MAXIMUM = (
+    "{column}: full marks are {ours:g} points here and {theirs:g} there, and points were given as they are; --scale "
+    "converts them."
+)
+
+
+def export_canvas(
+    folder: Path, gradebook_path: Path, columns: Sequence[str], output: Path | None, *, scale: bool, as_json: bool
+) -> int:
+    """Fill Canvas' gradebook. Returns the exit status. Raises ExportError, ResultsError, CourseError, OSError."""
+    results, course = read_results(folder), load_course()
+    gradebook = read_gradebook(gradebook_path)
+    wanted = exercises_of_columns(gradebook, course, _exercises(results), columns)
+    points = {column: points_by_student(results.counted, exercises) for column, exercises in wanted.items()}
+    export = fill_gradebook(gradebook, points, scale=scale)
+    notes = [*results.notes, *_other_maximum(points, {c: gradebook.possible(c) for c in points}, scale)]
+    path = output or folder / CANVAS_FILE
+    write_text(path, export.text)
+    return _report(path, export.filled, export.unmatched, notes, as_json=as_json)
+
+
+def export_moodle(
+    folder: Path, worksheet_path: Path, exercises: Sequence[str], output: Path | None, *, scale: bool, as_json: bool
+) -> int:
+    """Fill Moodle's worksheet. Returns the exit status. Raises ExportError, ResultsError, OSError."""
+    results = read_results(folder)
+    worksheet = read_worksheet(worksheet_path)
+    known = _exercises(results)
+    if not exercises and len(known) > 1:
+        raise ExportError(SEVERAL_EXERCISES.format(folder=folder, count=len(known), names=", ".join(known)))
+    chosen = _chosen(folder, known, exercises)
+    points = points_by_student(results.counted, chosen)
+    column = ", ".join(chosen)
+    export = fill_worksheet(worksheet, points, column=column, scale=scale)
+    maximum = worksheet.maximum(0) if worksheet.students else None
+    notes = [*results.notes, *_other_maximum({column: points}, {column: maximum}, scale)]
+    path = output or folder / MOODLE_FILE
+    write_text(path, export.text)
+    return _report(path, {column: export.filled}, export.unmatched, notes, as_json=as_json)
+
+
+def export_junit(folder: Path, exercises: Sequence[str], output: Path | None, *, as_json: bool) -> None:
+    """Write JUnit XML. Raises ExportError, ResultsError, OSError."""
+    results = read_results(folder)
+    chosen = _chosen(folder, _exercises(results), exercises)
+    records = [record for record in results.counted if record.exercise in chosen]
+    path = output or folder / JUNIT_FILE
+    write_text(path, junit_xml(records))
+    _report(path, Counter(record.exercise for record in records), (), results.notes, as_json=as_json)
+
+
+def _exercises(results: RunResults) -> list[str]:
+    return sorted({record.exercise for record in results.counted})
+
+
+def _chosen(folder: Path, known: Sequence[str], exercises: Sequence[str]) -> list[str]:
+    unknown = [id for id in exercises if id not in known]
+    if unknown:
+        names = ", ".join(unknown)
+        raise ExportError(NOTHING_OF.format(folder=folder, names=names, known=", ".join(known) or "none"))
+    return list(dict.fromkeys(exercises)) or list(known)
+
+
+def _other_maximum(
+    points: dict[str, list[StudentPoints]], possible: dict[str, float | None], scale: bool
+) -> Iterable[str]:
+    for column, students in points.items():
+        ours, theirs = max((one.max_points for one in students), default=0.0), possible[column]
+        if theirs is not None and not scale and students and abs(ours - theirs) > 0.005:
+            yield OTHER_MAXIMUM.format(column=column, ours=ours, theirs=theirs)
+
+
+def _report(
+    path: Path, filled: Mapping[str, int], unmatched: Sequence[Unmatched], notes: Sequence[str], *, as_json: bool
+) -> int:
+    """Show what was written and who is left over. Returns 1 when a student's work has no place to go."""
+    problems = [one for one in unmatched if one.is_problem]
+    if as_json:
+        left = [asdict(one) for one in unmatched]
+        print(json.dumps({"file": str(path), "filled": filled, "unmatched": left, "notes": list(notes)}, indent=1))
+        return 1 if problems else 0
+    console = Console(soft_wrap=True, highlight=False)
+    for column, count in filled.items():
+        console.print(_text(f"{column}: {count} results"))
+    if len(unmatched) > len(problems):
+        console.print(f"{len(unmatched) - len(problems)} handed in nothing, and what stands there is left as it is.")
+    if problems:
+        console.print(f"{len(problems)} not passed on:", style="yellow")
+        for one in problems[:MAX_SHOWN]:
+            console.print(_text(f"  {one.student} · {one.column}: {one.reason}"))
+        if len(problems) > MAX_SHOWN:
+            console.print(f"  … and {len(problems) - MAX_SHOWN} more; --json lists all.")
+    for note in notes:
+        console.print(_text(f"Note: {note}"))
+    console.print(_text(f"Written: {path}"))
+    return 1 if problems else 0
+
+
+def _text(text: str) -> Text:
+    """Text with names of students in it, which must not steer the terminal."""
+    return Text(clean_text(text))

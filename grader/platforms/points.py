@@ -1,0 +1,72 @@
+"""Points on their way into another gradebook: which exercises make one column, and how many points each student has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from grader.checking.outcome import SubmissionStatus
+from grader.checking.record import ResultRecord
+
+# Nobody has judged these: a zero would be a judgement.
+NO_SCORE = frozenset({SubmissionStatus.MISSING, SubmissionStatus.GRADER_ERROR, SubmissionStatus.REFUSED})
+
+
+class ExportError(ValueError):
+    """Results cannot be passed on as asked; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class StudentPoints:
+    """A student's points in one column. `points` is None when there is no score, and `reason` says why.
+
+    `records` are the results behind it.
+    """
+
+    student: str
+    points: float | None
+    max_points: float
+    records: tuple[ResultRecord, ...]
+    reason: str = ""
+
+    @property
+    def handed_in(self) -> bool:
+        """Whether there is anything of this student's."""
+        return any(record.status is not SubmissionStatus.MISSING for record in self.records)
+
+
+def points_by_student(records: Iterable[ResultRecord], exercises: Sequence[str]) -> list[StudentPoints]:
+    """The points of every student over these exercises, in order of their names.
+
+    A student whose notebook could not be graded through no fault of theirs has no score; neither has one who handed in
+    nothing at all. One who left out some of several exercises has the points of the others.
+    """
+    by_student: dict[str, list[ResultRecord]] = {}
+    worth: dict[str, float] = {}
+    for record in records:
+        if record.exercise in exercises:
+            by_student.setdefault(record.student, []).append(record)
+            worth[record.exercise] = max(record.max_points, worth.get(record.exercise, 0.0))
+    total = sum(worth.values())
+    return [_points(student, group, total) for student, group in sorted(by_student.items())]
+
+
+def scaled(points: float, max_points: float, possible: float | None) -> float:
+    """Points in proportion to what the other gradebook gives for full marks; as they are for None."""
+    value = points if possible is None or not max_points else points * possible / max_points
+    return round(value, 2)
+
+
+def plain(points: float) -> str:
+    """Points as a spreadsheet reads them in any language: 7, 7.5, 7.25."""
+    return f"{points:.2f}".rstrip("0").rstrip(".")
+
+
+def _points(student: str, records: Sequence[ResultRecord], total: float) -> StudentPoints:
+    broken = next((one for one in records if one.status in NO_SCORE - {SubmissionStatus.MISSING}), None)
+    if broken is not None:
+        reason = f"{broken.exercise}: {broken.status.value}; a person has to look at it"
+        return StudentPoints(student, None, total, tuple(records), reason)
+    if all(record.status is SubmissionStatus.MISSING for record in records):
+        return StudentPoints(student, None, total, tuple(records), "nothing was handed in")
+    return StudentPoints(student, sum(record.points for record in records), total, tuple(records))
