@@ -53,6 +53,10 @@ def run(
     May be interrupted at any moment: the next run goes on where this one stopped, and grades only what changed. Writes
     a gradebook for nbgrader, feedback for every student and a report on the class. A wrong or broken submission is a
     result, not an error: the exit status is 0 when every submission got one.
+
+    The exit status is 1 when everything was written but the gradebook (read-only, or locked by formgrader, say), and 2
+    when grading stopped, for example on a full disk. Then what was graded is kept: put right what the message names and
+    run the same command again. Only one grader at a time writes to an output folder.
     """
     from grader.cli.grade_display import grade_with_progress
     from grader.course import load_course

@@ -41,7 +41,7 @@ _SHORT = {
 def grade_with_progress(run: ClassRun, *, as_json: bool) -> None:
     """Grade a class with a progress bar on standard error and the result on standard output.
 
-    Raises typer.Exit(130) when interrupted.
+    Raises typer.Exit: 130 when interrupted, 1 when the gradebook could not be written.
     """
     errors = Console(stderr=True)
     if not run.confine:
@@ -75,6 +75,8 @@ def grade_with_progress(run: ClassRun, *, as_json: bool) -> None:
         print(json.dumps(_as_json(result), indent=1))
     else:
         _show(Console(), run, result)
+    if not result.gradebook:
+        raise typer.Exit(1)
 
 
 def _as_json(result: ClassResult) -> dict[str, object]:

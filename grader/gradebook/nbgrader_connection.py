@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grader.gradebook.errors import GradebookError
+from grader.gradebook.new_database import make_sqlite_database
 from grader.libraries import how_to_install
 from grader.quick_import import skip_unused_grammar
 
@@ -103,6 +104,8 @@ def open_gradebook(database_url: str, course_id: str) -> Iterator[Gradebook]:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
         with _scripts_on_path(), _making_tables(url):
+            if file is not None and not file.exists():
+                make_sqlite_database(file, course_id)
             gradebook = Gradebook(url, course_id)
         yield gradebook
     except (SQLAlchemyError, InvalidEntry, sqlite3.Error, OSError) as error:

@@ -17,14 +17,16 @@ from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
 from grader.course import Course, Exercise, Framework
 from grader.gradebook.errors import GradebookError
+from grader.gradebook.files import remove_partial_files
 from grader.grading.collect import CollectedSubmission, collect
 from grader.grading.engine import LocalEngine
 from grader.grading.journal import JOURNAL_NAME, EarlierResults, Journal, JournalKey
 from grader.grading.output_folder import NO_LOCKS, claim
-from grader.grading.results_file import write_results
+from grader.grading.results_file import RESULTS_NAME, write_results
 from grader.grading.submission_engine import SubmissionEngine, ThisMachine
 from grader.grading.submission_grading import Grader, SubmissionReader
 from grader.grading.temporary_directory import TemporaryDirectoryError
+from grader.grading.unwritable import Attempts
 from grader.libraries import explain_missing
 from grader.notebooks.submission import Submission
 
@@ -81,11 +83,12 @@ def grade_class(
     """Grade all submissions and write every report.
 
     `on_start` is told the number of submissions, `on_result` every record and whether it came from the journal. Raises
-    CollectError, ConfinementUnavailable, JournalError, LibraryMissing, TemporaryDirectoryError; OutputFolderInUse when
-    another grader is writing there; GradingStopped on Ctrl-C.
+    CollectError, ConfinementUnavailable, JournalError, LibraryMissing, TemporaryDirectoryError, ResultsNotWritten;
+    OutputFolderInUse when another grader is writing there; GradingStopped on Ctrl-C.
     """
     try:
         with claim(run.output) as locked:
+            remove_partial_files(run.output)
             result = _grade_class(run, on_start, on_result)
         if not locked:
             result.notes.append(NO_LOCKS.format(folder=run.output))
@@ -237,9 +240,10 @@ def _database_url(run: ClassRun) -> str:
 
 
 def write_reports(run: ClassRun, result: ClassResult) -> None:
-    """Write CSV, feedback pages, class report and nbgrader's gradebook.
+    """Write CSV, feedback pages, class report and nbgrader's gradebook, each of them whatever becomes of the others.
 
-    A gradebook that cannot be written is noted and does not keep the rest from being written.
+    A gradebook that cannot be written is noted, and `gradebook` of the result stays empty. Raises ResultsNotWritten
+    when anything else could not be written.
     """
     from datetime import datetime
 
@@ -250,16 +254,25 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     from grader.gradebook.submitted_code import compare_class
     from grader.gradebook.summary import summarise
 
-    write_results(result.records, run.output)
-    write_csv(result.records, run.course, run.output)
-    feedback = run.output / FEEDBACK_FOLDER
-    write_feedback(run.course, result.records, feedback)
+    feedback, report, tables = (run.output / name for name in (FEEDBACK_FOLDER, REPORT_NAME, TABLES_FOLDER))
+    attempts = Attempts()
+    with attempts.at(run.output / RESULTS_NAME):
+        write_results(result.records, run.output)
+    with attempts.at(run.output):
+        write_csv(result.records, run.course, run.output)
+    with attempts.at(feedback):
+        write_feedback(run.course, result.records, feedback)
     summary = summarise(result.records, run.course)
     similarity = compare_class(result.records, run.course)
-    write_class_tables(ClassTables(summary, result.records, similarity), run.output / TABLES_FOLDER)
-    result.report = write_class_report(
-        summary, run.output / REPORT_NAME, feedback_directory=feedback, generated=datetime.now()
-    )
+    with attempts.at(tables):
+        write_class_tables(ClassTables(summary, result.records, similarity), tables)
+    with attempts.at(report):
+        result.report = write_class_report(summary, report, feedback_directory=feedback, generated=datetime.now())
+    _write_gradebook(run, result)
+    attempts.finish(result.notes)
+
+
+def _write_gradebook(run: ClassRun, result: ClassResult) -> None:
     url = _database_url(run)
     try:
         from grader.gradebook.nbgrader_connection import masked_url

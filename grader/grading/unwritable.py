@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 GO_ON = "What was graded so far is kept; run the same command again, and it goes on from there."
@@ -31,3 +33,27 @@ def is_full(error: OSError) -> bool:
 def explain_unwritable(path: Path, error: OSError) -> str:
     """One line on a file or folder that could not be written: which, why, and what to do."""
     return f"{path} could not be written: {_FIXES.get(error.errno or 0, error.strerror or str(error))}."
+
+
+class ResultsNotWritten(RuntimeError):
+    """Grading is done and in the journal, but something that tells of it could not be written."""
+
+
+class Attempts:
+    """Several files to write, of which one that cannot be written does not keep the others from it."""
+
+    def __init__(self) -> None:
+        self.failures: list[str] = []
+
+    @contextmanager
+    def at(self, path: Path) -> Iterator[None]:
+        """Whatever is written in here belongs to this file or folder."""
+        try:
+            yield
+        except OSError as error:
+            self.failures.append(explain_unwritable(path, error))
+
+    def finish(self, notes: Sequence[str] = ()) -> None:
+        """Raise ResultsNotWritten if something could not be written: it names all of that, and tells the notes."""
+        if self.failures:
+            raise ResultsNotWritten("\n".join([*self.failures, *notes, GO_ON]))
