@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -13,6 +14,8 @@ from grader.libraries import FRAMEWORK_LIBRARIES
 
 if TYPE_CHECKING:
     from grader.course import Exercise, Framework
+
+SHOWN_DIGITS = 12  # of a hash
 
 
 def checks_hash(path: Path) -> str:
@@ -25,6 +28,11 @@ def rules_hash(exercise: Exercise) -> str:
     rules = (exercise.forbidden, exercise.limits, exercise.points)
     catalogue = exercise.catalogue_path.read_bytes() if exercise.catalogue_path.is_file() else b""
     return hashlib.sha256(exercise.checks_path.read_bytes() + b"\0" + catalogue + repr(rules).encode()).hexdigest()
+
+
+def short_version(rules: str, names: Mapping[str, str] | None = None) -> str:
+    """How a version of the checks is shown: as a release calls it (`names`, by hash), else the start of its hash."""
+    return (names or {}).get(rules) or rules[:SHOWN_DIGITS]
 
 
 def environment_versions(framework: Framework, confinement: str) -> dict[str, str]:

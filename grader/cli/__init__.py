@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from grader import __version__
-from grader.cli import build, capstone, check, coverage, doctor, exercises, export, grade, verify
+from grader.cli import build, capstone, check, coverage, diff, doctor, exercises, export, grade, regrade, verify
 from grader.cli.errors import explain
 
 _STUDY, _TEACH, _MACHINE = "Work on exercises", "Teach", "This machine"
@@ -42,6 +42,8 @@ _add("check", check.run, _STUDY)
 app.add_typer(capstone.app, name="capstone", rich_help_panel=_STUDY)
 _add("build", build.run, _TEACH)
 _add("grade", grade.run, _TEACH)
+_add("regrade", regrade.run, _TEACH)
+_add("diff", diff.run, _TEACH)
 app.add_typer(export.app, name="export", rich_help_panel=_TEACH)
 _add("verify", verify.run, _TEACH)
 _add("coverage", coverage.run, _TEACH)

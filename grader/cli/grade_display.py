@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import typer
 from rich.console import Console
@@ -18,6 +19,7 @@ from grader.course import Course, Exercise
 from grader.gradebook.summary import counted_records
 from grader.gradebook.wording import clean_text
 from grader.grading.class_grading import FEEDBACK_FOLDER, ClassResult, ClassRun, GradingStopped, grade_class
+from grader.grading.class_grading import Progress as OnResult
 
 UNCONFINED = "Grading without confinement: the students' code can read and change everything that you can."
 MAX_ROWS = 60
@@ -46,6 +48,23 @@ def grade_with_progress(run: ClassRun, *, as_json: bool) -> None:
     errors = Console(stderr=True)
     if not run.confine:
         errors.print(f"[bold red]{UNCONFINED}[/]")
+    try:
+        with grading_progress(errors, quiet=as_json) as (on_start, on_result):
+            result = grade_class(run, on_start, on_result)
+    except GradingStopped as error:
+        errors.print(f"course: {error}")
+        raise typer.Exit(130) from None
+    if as_json:
+        print(json.dumps(_as_json(result), indent=1))
+    else:
+        _show(Console(), run, result)
+    if not result.gradebook:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def grading_progress(errors: Console, *, quiet: bool) -> Iterator[tuple[Callable[[int], None], OnResult]]:
+    """A progress bar; what to call with the number of submissions, and with every result."""
     columns = (
         TextColumn("Grading"),
         BarColumn(),
@@ -54,7 +73,7 @@ def grade_with_progress(run: ClassRun, *, as_json: bool) -> None:
         TimeRemainingColumn(),
         TextColumn("{task.fields[last]}", markup=False),
     )
-    with Progress(*columns, console=errors, disable=as_json and not sys.stderr.isatty()) as progress:
+    with Progress(*columns, console=errors, disable=quiet and not sys.stderr.isatty()) as progress:
         task = progress.add_task("grading", total=None, last="")
 
         def on_start(count: int) -> None:
@@ -64,19 +83,8 @@ def grade_with_progress(run: ClassRun, *, as_json: bool) -> None:
             last = f"{record.student} · {record.exercise}" + (" (unchanged)" if reused else "")
             progress.update(task, advance=1, last=clean_text(last)[:60])
 
-        try:
-            result = grade_class(run, on_start, on_result)
-        except GradingStopped as error:
-            progress.stop()
-            errors.print(f"course: {error}")
-            raise typer.Exit(130) from None
+        yield on_start, on_result
         progress.update(task, last="done")
-    if as_json:
-        print(json.dumps(_as_json(result), indent=1))
-    else:
-        _show(Console(), run, result)
-    if not result.gradebook:
-        raise typer.Exit(1)
 
 
 def _as_json(result: ClassResult) -> dict[str, object]:

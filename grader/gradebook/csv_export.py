@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
+from grader.checking.versions import short_version
 from grader.gradebook.class_summary import ClassSummary
 from grader.gradebook.files import write_text
 from grader.gradebook.summary import summarise
@@ -30,6 +31,7 @@ CHECK_COLUMNS = (
     "points",
     "max_points",
     "diagnosis",
+    "checks_version",
 )
 
 # A spreadsheet runs a cell that begins with one of these as a formula; the last four are full-width forms.
@@ -62,17 +64,18 @@ def grades_table(summary: ClassSummary) -> list[list[Value]]:
 def checks_table(records: Iterable[ResultRecord]) -> list[list[Value]]:
     """One row a student, exercise and check; a submission without checks has one row with no check in it.
 
-    The diagnosis belongs to the submission and is repeated in all of its rows.
+    The diagnosis and the version of the checks belong to the submission and are repeated in all of its rows.
     """
     rows: list[list[Value]] = [list(CHECK_COLUMNS)]
     for record in records:
         start = [record.student, record.exercise, record.status.value]
         diagnosis = "; ".join(diagnosis.id for diagnosis in record.diagnoses)
+        version = short_version(record.checks_hash)
         if not record.checks:
-            rows.append([*start, "", "", "", 0, _number(record.max_points), diagnosis])
+            rows.append([*start, "", "", "", 0, _number(record.max_points), diagnosis, version])
         for check in record.checks:
             points, maximum = _number(check.points), _number(check.max_points)
-            rows.append([*start, check.name, check.title, check.outcome.value, points, maximum, diagnosis])
+            rows.append([*start, check.name, check.title, check.outcome.value, points, maximum, diagnosis, version])
     return rows
 
 

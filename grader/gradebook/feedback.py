@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import CheckRecord, ResultRecord
+from grader.checking.versions import SHOWN_DIGITS, short_version
 from grader.gradebook.files import feedback_path, write_text
 from grader.gradebook.rendering import render_page
 from grader.gradebook.summary import counted_records
@@ -148,8 +149,8 @@ def _check_view(check: CheckRecord, *, expanded: bool) -> CheckView:
 def _versions(record: ResultRecord) -> list[tuple[str, str]]:
     versions = [
         ("course", record.course_version),
-        ("checks", record.checks_hash[:12]),
-        ("your notebook", record.submission_hash[:12]),
+        ("checks", short_version(record.checks_hash)),
+        ("your notebook", record.submission_hash[:SHOWN_DIGITS]),
         *sorted(record.environment.items()),
     ]
     return [(name, value) for name, value in versions if value]

@@ -22,7 +22,7 @@ from grader.grading.collect import CollectedSubmission, collect
 from grader.grading.engine import LocalEngine
 from grader.grading.journal import JOURNAL_NAME, EarlierResults, Journal, JournalKey
 from grader.grading.output_folder import NO_LOCKS, claim
-from grader.grading.results_file import RESULTS_NAME, write_results
+from grader.grading.results_file import RESULTS_NAME
 from grader.grading.submission_engine import SubmissionEngine, ThisMachine
 from grader.grading.submission_grading import Grader, SubmissionReader
 from grader.grading.temporary_directory import TemporaryDirectoryError
@@ -52,7 +52,11 @@ class GradingStopped(RuntimeError):
 
 @dataclass(frozen=True)
 class ClassRun:
-    """What to grade and where the results go; `jobs` submissions are graded at once, by default one a core."""
+    """What to grade and where the results go; `jobs` submissions are graded at once, by default one a core.
+
+    With `scratch`, the journal and what is unpacked go there, and nothing is written into `output`; its journal is read
+    all the same.
+    """
 
     course: Course
     place: Path
@@ -63,11 +67,15 @@ class ClassRun:
     confine: bool = True
     fresh: bool = False
     database_url: str | None = None
+    scratch: Path | None = None
 
 
 @dataclass
 class ClassResult:
-    """Everything a run produced. `reused` counts results taken from the journal."""
+    """Everything a run produced.
+
+    `reused` counts results taken from the journal; `kept` is where the results are that these took the place of.
+    """
 
     records: list[ResultRecord] = field(default_factory=list)
     reused: int = 0
@@ -75,6 +83,7 @@ class ClassResult:
     report: Path | None = None
     gradebook: str = ""
     notes: list[str] = field(default_factory=list)
+    kept: Path | None = None
 
 
 def grade_class(
@@ -89,37 +98,53 @@ def grade_class(
     try:
         with claim(run.output) as locked:
             remove_partial_files(run.output)
-            result = _grade_class(run, on_start, on_result)
-        if not locked:
-            result.notes.append(NO_LOCKS.format(folder=run.output))
-        return result
+            result = grade_submissions(run, on_start, on_result)
+            write_reports(run, result)
+    except KeyboardInterrupt:
+        raise GradingStopped(STOPPED) from None
+    if not locked:
+        result.notes.append(NO_LOCKS.format(folder=run.output))
+    return result
+
+
+def grade_submissions(
+    run: ClassRun, on_start: Callable[[int], None] | None = None, on_result: Progress | None = None
+) -> ClassResult:
+    """Grade all submissions into the journal, in a folder that the caller has claimed, and write no report.
+
+    Arguments and errors as of `grade_class`.
+    """
+    try:
+        return _grade_submissions(run, on_start, on_result)
     except KeyboardInterrupt:
         raise GradingStopped(STOPPED) from None
 
 
-def _grade_class(run: ClassRun, on_start: Callable[[int], None] | None, on_result: Progress | None) -> ClassResult:
+def _grade_submissions(
+    run: ClassRun, on_start: Callable[[int], None] | None, on_result: Progress | None
+) -> ClassResult:
     started = time.monotonic()
-    cache = run.output / CACHE_FOLDER
-    entries = collect(
-        run.place, run.exercises, unpacked=cache / "unpacked", course=run.course.exercises, leave_out=run.output
-    )
+    workplace = run.scratch or run.output
+    unpacked = workplace / CACHE_FOLDER / "unpacked"
+    entries = collect(run.place, run.exercises, unpacked=unpacked, course=run.course.exercises, leave_out=run.output)
     result = ClassResult()
     if on_start is not None:
         on_start(len(entries))
     with (
         contextlib.closing(_open_engine(run, _handed_in(run, entries))) as engine,
-        Journal(run.output / JOURNAL_NAME, fresh=run.fresh) as journal,
+        Journal(workplace / JOURNAL_NAME, fresh=run.fresh) as journal,
     ):
         gradebook = Thread(target=_prepare_gradebook, args=(_database_url(run),), daemon=True)
-        gradebook.start()
+        if run.scratch is None:
+            gradebook.start()
         reader = SubmissionReader(run.course.version, engine.confinement, run.seed)
-        known = EarlierResults(run.output / JOURNAL_NAME)
+        known = EarlierResults(run.output / JOURNAL_NAME, workplace / JOURNAL_NAME)
         records = _grade_entries(run, engine, reader, entries, known, journal, result, on_result)
         result.notes += engine.notes
-    gradebook.join()
+    if run.scratch is None:
+        gradebook.join()
     result.records = [records[index] for index in range(len(entries))]
     result.seconds = time.monotonic() - started
-    write_reports(run, result)
     return result
 
 
@@ -145,7 +170,7 @@ def _handed_in(run: ClassRun, entries: Sequence[CollectedSubmission]) -> list[Ex
 def _open_engine(run: ClassRun, exercises: Sequence[Exercise]) -> SubmissionEngine:
     """Where this run's submissions are graded. Raises ConfinementUnavailable."""
     engine = LocalEngine(run.course, confine=run.confine, exercises=exercises)
-    diagnostician = Diagnostician(engine, run.output / CACHE_FOLDER / "diagnosis")
+    diagnostician = Diagnostician(engine, (run.scratch or run.output) / CACHE_FOLDER / "diagnosis")
     return ThisMachine(Grader(engine, diagnostician, run.seed), run.jobs or os.cpu_count() or 1)
 
 
@@ -242,8 +267,8 @@ def _database_url(run: ClassRun) -> str:
 def write_reports(run: ClassRun, result: ClassResult) -> None:
     """Write CSV, feedback pages, class report and nbgrader's gradebook, each of them whatever becomes of the others.
 
-    A gradebook that cannot be written is noted, and `gradebook` of the result stays empty. Raises ResultsNotWritten
-    when anything else could not be written.
+    Results that change are kept as a run first (`runs.write_run`). A gradebook that cannot be written is noted, and
+    `gradebook` of the result stays empty. Raises ResultsNotWritten when anything else could not be written.
     """
     from datetime import datetime
 
@@ -253,11 +278,12 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     from grader.gradebook.feedback import write_feedback
     from grader.gradebook.submitted_code import compare_class
     from grader.gradebook.summary import summarise
+    from grader.grading.runs import write_run
 
     feedback, report, tables = (run.output / name for name in (FEEDBACK_FOLDER, REPORT_NAME, TABLES_FOLDER))
     attempts = Attempts()
     with attempts.at(run.output / RESULTS_NAME):
-        write_results(result.records, run.output)
+        result.kept = write_run(run.output, result.records)
     with attempts.at(run.output):
         write_csv(result.records, run.course, run.output)
     with attempts.at(feedback):

@@ -82,31 +82,35 @@ def _parse(line: bytes) -> ResultRecord | None:
 
 
 class EarlierResults:
-    """What a journal holds, by key; of several results with one key the last.
+    """What some journals hold, by key; of several results with one key the last.
 
     Only keys and places are kept in memory: a journal of many runs is much larger than any of them. A record is read
     from the file when it is asked for.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read the journal once. Raises JournalError when the file exists and cannot be read."""
-        self._path = path
-        self._places = {_digest(JournalKey.of(record)): place for place, record in _read(path)}
+    def __init__(self, *paths: Path) -> None:
+        """Read each journal once. Raises JournalError when a file exists and cannot be read."""
+        self._places = {
+            _digest(JournalKey.of(record)): (path, place)
+            for path in dict.fromkeys(paths)
+            for place, record in _read(path)
+        }
 
     def __len__(self) -> int:
         return len(self._places)
 
     def get(self, key: JournalKey) -> ResultRecord | None:
         """The last result with this key, None when there is none. Raises JournalError."""
-        place = self._places.get(_digest(key))
-        if place is None:
+        found = self._places.get(_digest(key))
+        if found is None:
             return None
+        path, place = found
         try:
-            with self._path.open("rb") as file:
+            with path.open("rb") as file:
                 file.seek(place)
                 record = _parse(file.readline())
         except OSError as error:
-            raise JournalError(CANNOT_READ.format(path=self._path, reason=error.strerror)) from None
+            raise JournalError(CANNOT_READ.format(path=path, reason=error.strerror)) from None
         return record if record is not None and JournalKey.of(record) == key else None
 
 

@@ -26,7 +26,9 @@ def records(student: str) -> list[ResultRecord]:
         CheckRecord("test_x", "It holds, always.", CheckOutcome.PASSED, 1.0, 1.0, visible=True),
         CheckRecord("test_y", "=1+1", CheckOutcome.TIMEOUT, 0.0, 2.0),
     )
-    graded = ResultRecord(student, "a/one", SubmissionStatus.GRADED, checks, (SLIP, LAPSE), max_points=3.0)
+    graded = ResultRecord(
+        student, "a/one", SubmissionStatus.GRADED, checks, (SLIP, LAPSE), max_points=3.0, checks_hash="ab" * 32
+    )
     return [graded, ResultRecord(student, "a/two", SubmissionStatus.MISSING, max_points=4.5)]
 
 
@@ -54,10 +56,21 @@ def test_grades(tmp_path: Path) -> None:
 def test_checks(tmp_path: Path) -> None:
     _, checks = write_csv(records("ada"), COURSE, tmp_path)
     assert read(checks) == [
-        ["student", "exercise", "status", "check", "title", "outcome", "points", "max_points", "diagnosis"],
-        ["ada", "a/one", "graded", "test_x", "It holds, always.", "passed", "1", "1", "slip; lapse"],
-        ["ada", "a/one", "graded", "test_y", "'=1+1", "timeout", "0", "2", "slip; lapse"],
-        ["ada", "a/two", "missing", "", "", "", "0", "4.5", ""],
+        [
+            "student",
+            "exercise",
+            "status",
+            "check",
+            "title",
+            "outcome",
+            "points",
+            "max_points",
+            "diagnosis",
+            "checks_version",
+        ],
+        ["ada", "a/one", "graded", "test_x", "It holds, always.", "passed", "1", "1", "slip; lapse", "abababababab"],
+        ["ada", "a/one", "graded", "test_y", "'=1+1", "timeout", "0", "2", "slip; lapse", "abababababab"],
+        ["ada", "a/two", "missing", "", "", "", "0", "4.5", "", ""],
     ]
 
 
