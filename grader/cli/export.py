@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from grader.cli.options import Json, complete_exercise
+from grader.cli.options import Json, Seed, complete_exercise
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -99,3 +100,104 @@ def junit(results: Results, exercise: Only = None, output: Output = None, as_jso
     from grader.cli.export_display import export_junit
 
     export_junit(results, exercise or [], output, as_json=as_json)
+
+
+Exercises = Annotated[
+    list[str],
+    typer.Option(
+        "--exercise", metavar="ID", help="An exercise to grade; may be repeated.", autocompletion=complete_exercise
+    ),
+]
+Unconfined = Annotated[
+    bool,
+    typer.Option(
+        "--unconfined",
+        help="Grade although the platform's machine cannot confine the students' code. It can then read the checks; "
+        "model answers are left out of the bundle, so no misconceptions are recognised. Dangerous.",
+    ),
+]
+
+
+class HiddenVisibility(enum.StrEnum):
+    """When students see hidden checks on Gradescope."""
+
+    HIDDEN = "hidden"
+    AFTER_DUE_DATE = "after_due_date"
+    AFTER_PUBLISHED = "after_published"
+    VISIBLE = "visible"
+
+
+@app.command()
+def gradescope(
+    exercise: Exercises,
+    output: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="The zip to write.")] = Path(
+        "autograder.zip"
+    ),
+    hidden_visibility: Annotated[
+        HiddenVisibility,
+        typer.Option(help="When students see checks that the notebook does not show. Values are never told."),
+    ] = HiddenVisibility.AFTER_PUBLISHED,
+    seed: Seed = 0,
+    unconfined: Unconfined = False,
+    as_json: Json = False,
+) -> None:
+    """Make an autograder zip for Gradescope.
+
+    Upload it under Configure Autograder, with a base image that has Python 3.11 or newer (Ubuntu 24.04). It has the
+    checks of these exercises and what runs them, nothing of the other ones.
+    """
+    from grader.cli.export_autograders import export_gradescope
+
+    export_gradescope(
+        exercise,
+        output,
+        hidden_visibility=hidden_visibility.value,
+        seed=seed,
+        confine=not unconfined,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def prairielearn(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", file_okay=False, help="Where questions/ and image/ are written.")
+    ],
+    exercise: Exercises,
+    image: Annotated[
+        str, typer.Option(metavar="NAME", help="The Docker image, built from DIR/image, that PrairieLearn grades in.")
+    ],
+    seed: Seed = 0,
+    unconfined: Unconfined = False,
+    as_json: Json = False,
+) -> None:
+    """Make externally graded questions for PrairieLearn, one for each exercise.
+
+    Copy DIR/questions into your PrairieLearn course, build DIR/image and push it under the name given.
+    """
+    from grader.cli.export_autograders import export_prairielearn
+
+    export_prairielearn(folder, exercise, image, seed=seed, confine=not unconfined, as_json=as_json)
+
+
+@app.command()
+def classroom(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="The template repository's folder.")],
+    exercise: Exercises,
+    repository: Annotated[
+        str, typer.Option(metavar="OWNER/NAME", help="The GitHub repository of this course, where the checks are.")
+    ],
+    ref: Annotated[str, typer.Option(metavar="REF", help="Its tag, branch or commit that grades.")] = "main",
+    seed: Seed = 0,
+    unconfined: Unconfined = False,
+    as_json: Json = False,
+) -> None:
+    """Make a template repository for GitHub: the stubs, and a workflow that grades them on every push.
+
+    The workflow takes the checks from the course's repository; if that is private, the secret COURSE_TOKEN must be able
+    to read it. Students own their repositories and could change the workflow: use it for feedback, and grade for good
+    with `course grade`.
+    """
+    from grader.cli.export_autograders import export_classroom
+
+    export_classroom(folder, exercise, repository, ref, seed=seed, confine=not unconfined, as_json=as_json)
