@@ -35,7 +35,7 @@ from grader.sandbox.confinement import (
 from grader.sandbox.student_process import serve
 from grader.sandbox.usage import takes_too_much
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _POLL_SECONDS = 0.02
 _LOOK_SECONDS = 0.05  # how often a child's usage is looked at
 
@@ -45,8 +45,15 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+def _name_this_process(name: str) -> None:
+    """Set the name that `ps` and `top` show; the kernel keeps 15 letters of it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, f"course:{name}".encode()[:15], 0, 0, 0)
+
+
 def _student_child(job: dict[str, Any], channel: socket.socket, readable: list[str], course_root: str) -> None:
     """Confine this process and serve the submission; report a refusal to confine instead of running anything."""
+    _name_this_process("job")
     directory = job["directory"]
     os.chdir(directory)
     os.environ.clear()
@@ -178,6 +185,7 @@ def become_branch(control: socket.socket, stage: dict[str, Any]) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+    _name_this_process(Path(stage["log"]).stem)
     os.environ.update(stage["environment"])
     inherits_torch = "torch" in sys.modules
     for module in stage["modules"]:
@@ -217,6 +225,7 @@ def _serve_checks(control: socket.socket, checks_path: Path) -> None:
 
     def serve(run_job: Callable[[socket.socket], None]) -> None:
         def checker_child(_: dict[str, Any], channel: socket.socket) -> None:
+            _name_this_process("job")
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, 1)
             close_other_descriptors({0, 1, 2, channel.fileno()})
@@ -236,6 +245,7 @@ def main() -> None:
     """Entry point, `python -m grader.sandbox.fork_server_main DESCRIPTOR`: the server that all others branch from."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
+    _name_this_process("first")
     # No `_die_with_parent` here: to the kernel the parent is the thread that started this process, and that thread may
     # end long before the client does. The client's end closes the control socket, which ends this process too.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the client's to handle
