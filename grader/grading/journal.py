@@ -7,6 +7,7 @@ are still there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -128,10 +129,13 @@ class Journal:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            new = not path.exists()
             # Unbuffered: what a full disk refused must not be tried again later, behind the back of who was told.
             self._file = path.open("wb" if fresh else "ab", buffering=0)
         except OSError as error:
             raise JournalError(_cannot_write(path, error)) from None
+        if new:
+            _sync_folder(path.parent)
         self._cut = not fresh and not _ends_with_a_line(path)
 
     def append(self, record: ResultRecord) -> None:
@@ -171,6 +175,16 @@ class Journal:
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a new file's name on disk, without which what is in it could not be found after a power failure."""
+    with contextlib.suppress(OSError):  # some file systems do not do this for folders
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _ends_with_a_line(path: Path) -> bool:

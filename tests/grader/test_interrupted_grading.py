@@ -170,6 +170,46 @@ def test_kill_9(command: list[str], tmp_path: Path) -> None:
     assert not list((tmp_path / "temporary").iterdir()), "the next one does it"
 
 
+NEVER_ENDS = """
+import os, time
+os.closerange(3, 200)  # its line as well, so that it does not see that nobody is there any more
+while True:
+    time.sleep(600)
+"""
+
+
+def test_kill_9_ends_a_submission_that_would_live_on(command: list[str], tmp_path: Path) -> None:
+    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    notebook["cells"].insert(0, {**SLOW, "source": NEVER_ENDS})
+    for path in (tmp_path / "submitted").rglob("*.ipynb"):
+        path.write_text(json.dumps(notebook), encoding="utf-8")
+    running = start(command, tmp_path)
+    try:
+        students = "students-numpy.log"
+        assert wait_for(lambda: list((tmp_path / "temporary").glob(f"course-*/{students}")), 60), "they are starting"
+        warm = warm_processes(running.pid)
+        # The first, students, checkers and checks of the exercise; and of each submission two processes.
+        assert wait_for(lambda: len(left_over(warm)) >= 6, 60), left_over(warm)
+        time.sleep(0.5)
+    finally:
+        running.kill()
+        running.communicate(timeout=30)
+    assert wait_for(lambda: not left_over(warm), 10), left_over(warm)
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.4])
+def test_kill_9_while_everything_is_starting(command: list[str], tmp_path: Path, moment: float) -> None:
+    running = start(command, tmp_path)
+    try:
+        assert wait_for(lambda: warm_processes(running.pid), 60)
+        time.sleep(moment)
+        warm = warm_processes(running.pid)
+    finally:
+        running.kill()
+        running.communicate(timeout=30)
+    assert wait_for(lambda: not left_over(warm), 20), "they end as soon as they have imported what they were importing"
+
+
 def test_a_second_grader_on_the_same_class_is_refused(command: list[str], tmp_path: Path) -> None:
     running, _ = run_until_two_results(command, tmp_path)
     try:

@@ -126,9 +126,12 @@ def test_lines_of_another_kind_are_passed_over(path: Path, line: bytes) -> None:
 
 
 def test_a_line_is_on_disk_before_append_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    synced = []
+    synced, folders = [], []
 
     def fsync(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), path.parent.stat()):
+            folders.append(path.exists())
+            return
         assert os.path.samestat(os.fstat(descriptor), path.stat())
         synced.append(path.read_bytes())
 
@@ -138,6 +141,7 @@ def test_a_line_is_on_disk_before_append_returns(path: Path, monkeypatch: pytest
             journal.append(replace(RECORD, student=f"student-{number}"))
             assert len(synced) == number + 1, "not reported before it is safe"
             assert synced[-1].count(b"\n") == number + 1, "the whole line is written before it is made safe"
+    assert folders == [True], "and so is the new file's name"
 
 
 def test_threads_do_not_mix_their_lines(path: Path) -> None:
