@@ -17,6 +17,8 @@ from typing import Any
 
 import hypothesis.core  # noqa: F401  (warm before the fork)
 import pytest
+from hypothesis import given, settings, strategies
+from hypothesis import seed as seeded
 
 from grader.checking import comparison  # noqa: F401  (warm before the fork)
 from grader.checking.plugin import CheckJob, CheckPlugin
@@ -24,10 +26,12 @@ from grader.checking.record import CheckRecord
 from grader.sandbox import wire
 from grader.sandbox.proxy import Session, SocketTransport, StudentCrashed, StudentTimeout
 
-# Without: caching, the terminal (results travel as records), and two plugins that run the garbage collector at the end.
+# Without: caching, the terminal (results travel as records), the capturing of log messages, which nobody reads, and two
+# plugins that run the garbage collector at the end.
 _WITHOUT = (
     "cacheprovider",
     "terminal",
+    "logging",
     "faulthandler",
     "unraisableexception",
     "threadexception",
@@ -39,16 +43,28 @@ _PYTEST_ARGUMENTS = [
     "--import-mode=importlib",
     "--assert=plain",  # messages are the check's own words: pytest's would show the expected values
 ]
+# What a check meets first is looked up only then: to draw a number without bounds, hypothesis reads the source of every
+# module that is loaded; to make an example smaller and to show it, it imports and caches as well.
 _WARM_UP_CHECK = '''
-from hypothesis import given, strategies as st
+import numpy as np
+from hypothesis import example, given, strategies as st
 from grader.checking import assert_close, points
 
 
 @points(1)
-@given(number=st.integers(0, 3))
-def test_nothing(student, number):
+@given(number=st.integers(), ratio=st.floats(0, 1), table=st.lists(st.tuples(st.integers(0, 3), st.booleans())))
+@example(number=0, ratio=0.5, table=[])
+def test_nothing(student, rng, number, ratio, table):
     """Nothing."""
-    assert_close(number, number)
+    assert_close(np.float64(number), float(number))
+    assert_close(rng.random(3) * ratio, np.ones(3), atol=1.0)
+
+
+@points(1)
+@given(number=st.integers(0, 100))
+def test_something_that_fails(student, number):
+    """Something."""
+    assert_close(np.arange(3.0) + number, np.arange(3.0))
 '''
 
 
@@ -86,8 +102,19 @@ def _outcome(plugin: CheckPlugin, end: str) -> CheckRun:
     return CheckRun(tuple(plugin.results), plugin.traces, tuple(plugin.remarks), output, problem)
 
 
+@seeded(0)
+@settings(max_examples=200, database=None)
+@given(number=strategies.integers())
+def look_at_loaded_modules(number: int) -> None:
+    """Let hypothesis look for constants in all modules that are loaded; it remembers which it has seen.
+
+    It looks when it is about to draw one, in one number of twenty: after two hundred it has looked.
+    """
+
+
 def warm_up() -> None:
-    """Run one check that does nothing, so that what pytest and hypothesis load on first use is loaded before a fork."""
+    """Run a check that passes and one that fails, so that what pytest and hypothesis load on first use is loaded
+    before a fork."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "test_warm_up.py"
         path.write_text(_WARM_UP_CHECK)

@@ -164,6 +164,7 @@ class LocalEngine:
             "file_bytes": int(limits.disk_megabytes * 2**20),
             "output_bytes": int(limits.output_kilobytes * 1024),
             "allow_degraded": list(self.course.allow_degraded),
+            "forbidden": list(job.exercise.forbidden),
         }
         try:
             return self._fork(self.warm_processes.students(job.exercise.framework), settings), directory

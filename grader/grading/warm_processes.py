@@ -26,6 +26,8 @@ TORCH_FRAMEWORKS = (Framework.TORCH, Framework.TRANSFORMERS)
 _IMPORTED_LATE = (
     ("torch._dynamo", "torch.optim", TORCH_FRAMEWORKS),
     ("matplotlib.pyplot", "matplotlib", tuple(Framework)),
+    ("uvicorn.protocols.http.h11_impl", "uvicorn.protocols", (Framework.FASTAPI,)),
+    ("prometheus_client", "prometheus_client", (Framework.FASTAPI,)),
     ("transformers.models.clip.modeling_clip", "CLIPModel", (Framework.TRANSFORMERS,)),
     ("transformers.models.bert.modeling_bert", "BertForSequenceClassification", (Framework.TRANSFORMERS,)),
 )

@@ -24,6 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy.random  # noqa: F401  (numpy loads it when it is first used: here, once, rather than in every process)
+
 from grader.sandbox import wire
 from grader.sandbox.confinement import (
     ConfinementError,
@@ -32,6 +34,7 @@ from grader.sandbox.confinement import (
     confine_this_process,
     readable_paths,
 )
+from grader.sandbox.forbidden import forbidden
 from grader.sandbox.student_process import serve
 from grader.sandbox.usage import takes_too_much
 
@@ -51,7 +54,33 @@ def _name_this_process(name: str) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_NAME, f"course:{name}".encode()[:15], 0, 0, 0)
 
 
-def _student_child(job: dict[str, Any], channel: socket.socket, readable: list[str], course_root: str) -> None:
+class _Restrictions:
+    """What exercises forbid, looked up here rather than in every child: it takes a look at all that is loaded, which in
+    a child is copied by being looked at."""
+
+    def __init__(self) -> None:
+        self.looked_up: dict[tuple[str, ...], forbidden] = {}
+
+    def look_up(self, job: dict[str, Any]) -> None:
+        """Look up what a job forbids, unless that is known. A failure is left to the child, which reports it."""
+        names = tuple(job.get("forbidden", ()))
+        if names in self.looked_up:
+            return
+        restrictions = forbidden(names)
+        with contextlib.suppress(Exception):
+            with restrictions:
+                pass
+            self.looked_up[names] = restrictions
+        gc.freeze()
+
+
+def _student_child(
+    job: dict[str, Any],
+    channel: socket.socket,
+    readable: list[str],
+    course_root: str,
+    looked_up: dict[tuple[str, ...], forbidden],
+) -> None:
     """Confine this process and serve the submission; report a refusal to confine instead of running anything."""
     _name_this_process("job")
     directory = job["directory"]
@@ -73,7 +102,7 @@ def _student_child(job: dict[str, Any], channel: socket.socket, readable: list[s
             wire.send_message(channel, wire.pack({"refused": str(error)}))
             return
     wire.send_message(channel, wire.pack({"ready": True}))
-    serve(channel, job["output_bytes"])
+    serve(channel, job["output_bytes"], looked_up)
 
 
 def _is_of_the_course(entry: str, course_root: str) -> bool:
@@ -85,11 +114,16 @@ def _is_of_the_course(entry: str, course_root: str) -> bool:
 class Server:
     """Answers requests for children, branches and their end, and reports those that have ended.
 
-    `serve_child` is what a child does with its job and its channel.
+    `serve_child` is what a child does with its job and its channel; `prepare` is done here before the fork.
     """
 
-    def __init__(self, control: socket.socket, serve_child: Callable[[dict[str, Any], socket.socket], None]) -> None:
-        self.control, self.serve_child = control, serve_child
+    def __init__(
+        self,
+        control: socket.socket,
+        serve_child: Callable[[dict[str, Any], socket.socket], None],
+        prepare: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> None:
+        self.control, self.serve_child, self.prepare = control, serve_child, prepare
         self.children: dict[int, int | None] = {}  # process -> pidfd, where the system has them
         self.deleted_bytes: dict[int, int] = {}  # confined process -> what it may hold in deleted files
         self.selector = selectors.DefaultSelector()
@@ -126,6 +160,8 @@ class Server:
             self._send({"number": request["number"], "op": "kill", "value": request["process"]})
             return
         _, descriptors, _, _ = socket.recv_fds(self.control, 1, 1)
+        if request["op"] == "fork":
+            self.prepare(request["job"])
         try:
             process = os.fork()
         except OSError as error:
@@ -203,7 +239,12 @@ def become_branch(control: socket.socket, stage: dict[str, Any]) -> None:
     gc.freeze()  # keeps the collector off the libraries' objects, so that children share their memory
     if stage["serves"] == "students":
         readable, course_root = readable_paths(), os.path.realpath(stage["course_root"])
-        Server(control, lambda job, channel: _student_child(job, channel, readable, course_root)).run()
+        restrictions = _Restrictions()
+
+        def serve_student(job: dict[str, Any], channel: socket.socket) -> None:
+            _student_child(job, channel, readable, course_root, restrictions.looked_up)
+
+        Server(control, serve_student, restrictions.look_up).run()
     else:
         Server(control, _no_child).run()
 
@@ -221,7 +262,7 @@ def _keep_torch_on_one_thread() -> None:
 
 
 def _serve_checks(control: socket.socket, checks_path: Path) -> None:
-    from grader.checking.runner import serve_checks
+    from grader.checking.runner import look_at_loaded_modules, serve_checks
 
     def serve(run_job: Callable[[socket.socket], None]) -> None:
         def checker_child(_: dict[str, Any], channel: socket.socket) -> None:
@@ -231,6 +272,7 @@ def _serve_checks(control: socket.socket, checks_path: Path) -> None:
             close_other_descriptors({0, 1, 2, channel.fileno()})
             run_job(channel)
 
+        look_at_loaded_modules()  # the check file's are new
         gc.freeze()
         Server(control, checker_child).run()
 

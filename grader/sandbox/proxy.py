@@ -17,7 +17,8 @@ MAX_ITEMS = 100_000
 MAX_CALL_CHARACTERS = 240  # of a call, as it is shown
 MAX_OUTPUT_CHARACTERS = 1 << 20
 MAX_TRACE_BYTES = 32 << 20
-_HYPOTHESIS_HOOKS = ("execute_example", "setup_example", "teardown_example")  # looked up on a test's first argument
+# Looked up by hypothesis: on a test's first argument, and on each argument of an example that it shows.
+_HYPOTHESIS_HOOKS = ("execute_example", "setup_example", "teardown_example", "_repr_pretty_")
 _SCALARS = (int, float, str, bool, type(None), bytes)
 
 

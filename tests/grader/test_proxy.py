@@ -140,7 +140,7 @@ class TestNames:
         with pytest.raises(StudentRaised, match="'Layer' object has no attribute 'wdth'"):
             student.run(probe)
 
-    @pytest.mark.parametrize("name", ["__len__", "hypothesis_explicit_examples", "execute_example", "setup_example"])
+    @pytest.mark.parametrize("name", ["__len__", "hypothesis_explicit_examples", "execute_example", "_repr_pretty_"])
     def test_names_that_python_and_hypothesis_look_for_are_not_asked_for(self, student, session, name):
         assert not hasattr(student, name)
         assert session.transport.requests == []

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grader.sandbox.forbidden import forbidden
 from grader.sandbox.proxy import Session, SocketTransport, Student, StudentCrashed, StudentRaised
 from grader.sandbox.student_process import (
     MAX_TRACEBACK_LINES,
@@ -103,6 +104,18 @@ class TestLoading:
         refused = "ForbiddenCall: keras is not allowed in this exercise; write it yourself"
         assert remark == f"Cell 2 of the notebook stopped with {refused}"
         assert submission.names["a"] == 1
+
+    def test_what_is_forbidden_may_have_been_looked_up_before(self, submission):
+        looked_up = forbidden(["math.hypot"])
+        with looked_up:
+            pass
+        submission._looked_up = {("math.hypot",): looked_up}
+        remarks = submission.load(["import math", "math.hypot(3, 4)"], ["math.hypot"], 0)
+        assert remarks == [
+            "Cell 2 of the notebook stopped with ForbiddenCall: math.hypot is not allowed in this exercise; write it"
+            " yourself"
+        ]
+        assert submission.load(["import math", "math.hypot(3, 4)"], [], 0) == []
 
     def test_display_prints(self, submission, capsys):
         submission.load(["display('shown', 3)"], [], 0)
