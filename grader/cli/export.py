@@ -34,6 +34,18 @@ Scale = Annotated[
     typer.Option("--scale", help="Give points in proportion to the platform's maximum, instead of points as they are."),
 ]
 
+Written = Annotated[
+    bool,
+    typer.Option(
+        "--written",
+        help="Take points from nbgrader's gradebook, with written answers and extra credit, instead of the checks' "
+        "alone. Who has an answer that nobody has read yet is listed.",
+    ),
+]
+Database = Annotated[
+    str | None, typer.Option(metavar="URL", help="nbgrader's database for --written. Default: RESULTS/gradebook.db.")
+]
+
 
 @app.command()
 def canvas(
@@ -54,6 +66,8 @@ def canvas(
     ] = None,
     output: Output = None,
     scale: Scale = False,
+    written: Written = False,
+    db: Database = None,
     as_json: Json = False,
 ) -> None:
     """Put points into the columns of Canvas' own gradebook, ready to be imported.
@@ -61,9 +75,10 @@ def canvas(
     Students are found by Canvas' id, SIS user id or SIS login id, compared exactly. Whoever has points and no row is
     listed, and the exit status is then 1. Nothing is graded again.
     """
-    from grader.cli.export_display import export_canvas
+    from grader.cli.export_display import PointsFrom, export_canvas
 
-    raise typer.Exit(export_canvas(results, gradebook, column or [], output, scale=scale, as_json=as_json))
+    points = PointsFrom(results, written=written, database_url=db)
+    raise typer.Exit(export_canvas(points, gradebook, column or [], output, scale=scale, as_json=as_json))
 
 
 @app.command()
@@ -78,6 +93,8 @@ def moodle(
     exercise: Only = None,
     output: Output = None,
     scale: Scale = False,
+    written: Written = False,
+    db: Database = None,
     as_json: Json = False,
 ) -> None:
     """Put points and comments into the grading worksheet of a Moodle assignment, ready to be uploaded.
@@ -86,9 +103,10 @@ def moodle(
     row is listed, and the exit status is then 1. Where RESULTS has several exercises, --exercise says which of them the
     assignment is.
     """
-    from grader.cli.export_display import export_moodle
+    from grader.cli.export_display import PointsFrom, export_moodle
 
-    raise typer.Exit(export_moodle(results, worksheet, exercise or [], output, scale=scale, as_json=as_json))
+    points = PointsFrom(results, written=written, database_url=db)
+    raise typer.Exit(export_moodle(points, worksheet, exercise or [], output, scale=scale, as_json=as_json))
 
 
 @app.command()

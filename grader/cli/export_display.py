@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -20,8 +20,9 @@ from grader.platforms.canvas_columns import exercises_of_columns
 from grader.platforms.junit import junit_xml
 from grader.platforms.moodle import fill_worksheet, read_worksheet
 from grader.platforms.placing import Unmatched
-from grader.platforms.points import ExportError, StudentPoints, points_by_student
+from grader.platforms.points import ExportError, StudentPoints, points_by_student, with_written
 
+GRADEBOOK_NAME = "gradebook.db"  # of class_grading, which need not be imported for it
 CANVAS_FILE, MOODLE_FILE, JUNIT_FILE = "canvas.csv", "moodle.csv", "junit.xml"
 MAX_SHOWN = 50
 SEVERAL_EXERCISES = "{folder} has results of {count} exercises; name those of this assignment with --exercise: {names}"
@@ -32,37 +33,66 @@ OTHER_MAXIMUM = (
 )
 
 
+@dataclass(frozen=True)
+class PointsFrom:
+    """Where points come from: the results in a folder and, with `written`, nbgrader's gradebook."""
+
+    folder: Path
+    written: bool = False
+    database_url: str | None = None
+
+    def points(self, results: RunResults, exercises: Sequence[str]) -> list[StudentPoints]:
+        """The points of every student over these exercises. Raises GradebookError."""
+        students = points_by_student(results.counted, exercises)
+        if not self.written:
+            return students
+        from grader.gradebook.nbgrader_scores import read_scores
+
+        default = f"sqlite:///{(self.folder / GRADEBOOK_NAME).absolute()}"
+        return with_written(students, read_scores(self.database_url or default, exercises))
+
+
 def export_canvas(
-    folder: Path, gradebook_path: Path, columns: Sequence[str], output: Path | None, *, scale: bool, as_json: bool
+    source: PointsFrom, gradebook_path: Path, columns: Sequence[str], output: Path | None, *, scale: bool, as_json: bool
 ) -> int:
-    """Fill Canvas' gradebook. Returns the exit status. Raises ExportError, ResultsError, CourseError, OSError."""
-    results, course = read_results(folder), load_course()
+    """Fill Canvas' gradebook. Returns the exit status.
+
+    Raises ExportError, ResultsError, GradebookError, CourseError, OSError.
+    """
+    results, course = read_results(source.folder), load_course()
     gradebook = read_gradebook(gradebook_path)
     wanted = exercises_of_columns(gradebook, course, _exercises(results), columns)
-    points = {column: points_by_student(results.counted, exercises) for column, exercises in wanted.items()}
+    points = {column: source.points(results, exercises) for column, exercises in wanted.items()}
     export = fill_gradebook(gradebook, points, scale=scale)
     notes = [*results.notes, *_other_maximum(points, {c: gradebook.possible(c) for c in points}, scale)]
-    path = output or folder / CANVAS_FILE
+    path = output or source.folder / CANVAS_FILE
     write_text(path, export.text)
     return _report(path, export.filled, export.unmatched, notes, as_json=as_json)
 
 
 def export_moodle(
-    folder: Path, worksheet_path: Path, exercises: Sequence[str], output: Path | None, *, scale: bool, as_json: bool
+    source: PointsFrom,
+    worksheet_path: Path,
+    exercises: Sequence[str],
+    output: Path | None,
+    *,
+    scale: bool,
+    as_json: bool,
 ) -> int:
-    """Fill Moodle's worksheet. Returns the exit status. Raises ExportError, ResultsError, OSError."""
+    """Fill Moodle's worksheet. Returns the exit status. Raises ExportError, ResultsError, GradebookError, OSError."""
+    folder = source.folder
     results = read_results(folder)
     worksheet = read_worksheet(worksheet_path)
     known = _exercises(results)
     if not exercises and len(known) > 1:
         raise ExportError(SEVERAL_EXERCISES.format(folder=folder, count=len(known), names=", ".join(known)))
     chosen = _chosen(folder, known, exercises)
-    points = points_by_student(results.counted, chosen)
+    points = source.points(results, chosen)
     column = ", ".join(chosen)
     export = fill_worksheet(worksheet, points, column=column, scale=scale)
     maximum = worksheet.maximum(0) if worksheet.students else None
     notes = [*results.notes, *_other_maximum({column: points}, {column: maximum}, scale)]
-    path = output or folder / MOODLE_FILE
+    path = output or source.folder / MOODLE_FILE
     write_text(path, export.text)
     return _report(path, {column: export.filled}, export.unmatched, notes, as_json=as_json)
 

@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from grader.checking.outcome import SubmissionStatus
 from grader.grading.handed_in import HandedIn, HandedInFile
 
 _CANVAS = re.compile(r"(?P<name>\w*?)(?:_LATE)?_(?P<number>\d+)_(?P<upload>\d+)_(?P<file>.+)", re.DOTALL)
@@ -47,10 +48,13 @@ def by_student(handed_in: HandedIn) -> HandedIn:
     """The same with every file of a platform's zip in a folder of its student; anything else as it was.
 
     A name in Canvas's form alone proves little, so all of the notebooks must have it, each with an upload of its own.
+    What cannot be read stays as it is, and decides nothing.
     """
-    canvas = _from_canvas(handed_in.files)
+    readable = [file for file in handed_in.files if file.status is not SubmissionStatus.REFUSED]
+    canvas = _from_canvas(readable)
     if canvas is not None:
-        return HandedIn(tuple(canvas), tuple(sorted({file.parts[:1] for file in canvas})))
+        refused = (file for file in handed_in.files if file.status is SubmissionStatus.REFUSED)
+        return HandedIn((*canvas, *refused), tuple(sorted({file.parts[:1] for file in canvas})))
     moved = [_from_moodle(file) for file in handed_in.files]
     if not any(moved):
         return handed_in

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
 
+if TYPE_CHECKING:
+    from grader.gradebook.nbgrader_scores import NotebookScore
+
 # Nobody has judged these: a zero would be a judgement.
 NO_SCORE = frozenset({SubmissionStatus.MISSING, SubmissionStatus.GRADER_ERROR, SubmissionStatus.REFUSED})
+
+NOT_READ = "{exercise}: the written answer has not been graded in formgrader yet"
+NOT_IN_GRADEBOOK = "{exercise}: nbgrader's gradebook has no score; was it written?"
 
 
 class ExportError(ValueError):
@@ -49,6 +56,31 @@ def points_by_student(records: Iterable[ResultRecord], exercises: Sequence[str])
             worth[record.exercise] = max(record.max_points, worth.get(record.exercise, 0.0))
     total = sum(worth.values())
     return [_points(student, group, total) for student, group in sorted(by_student.items())]
+
+
+def with_written(
+    students: Iterable[StudentPoints], scores: Mapping[tuple[str, str], NotebookScore]
+) -> list[StudentPoints]:
+    """The same with the points of nbgrader's gradebook, by student and exercise, in place of the checks' alone.
+
+    Whose written answer nobody has read yet has no score.
+    """
+    return [_with_written(student, scores) for student in students]
+
+
+def _with_written(student: StudentPoints, scores: Mapping[tuple[str, str], NotebookScore]) -> StudentPoints:
+    if student.points is None:
+        return student
+    points = most = 0.0
+    for record in student.records:
+        score = scores.get((record.student, record.exercise))
+        if score is None and record.status is not SubmissionStatus.MISSING:
+            return replace(student, points=None, reason=NOT_IN_GRADEBOOK.format(exercise=record.exercise))
+        if score is not None and score.awaits_reading:
+            return replace(student, points=None, reason=NOT_READ.format(exercise=record.exercise))
+        points += score.points if score is not None else 0.0
+        most += score.max_points if score is not None else record.max_points
+    return replace(student, points=points, max_points=most)
 
 
 def scaled(points: float, max_points: float, possible: float | None) -> float:

@@ -100,6 +100,13 @@ def test_a_file_name_cannot_take_another_students_place(tmp_path: Path) -> None:
     assert {entry.student for entry in moodle} == {"Mallory_66"}
 
 
+def test_a_member_that_leads_outside_changes_nothing_for_the_others(tmp_path: Path) -> None:
+    entries = collected(tmp_path, "doejane_101_9001_classification.ipynb", "../../etc/cron.d/classification.ipynb")
+    assert set(counting(entries)) == {("doejane_101", METRICS.id)}
+    assert [entry.status for entry in entries if entry.status] == [SubmissionStatus.REFUSED]
+    assert not (tmp_path.parent / "etc").exists()
+
+
 def test_one_notebook_for_one_exercise_may_have_any_name(tmp_path: Path) -> None:
     names = ["doejane_101_9001_Untitled7.ipynb", "roe_102_9002_hw.ipynb", "roe_102_9003_old.ipynb"]
     entries = collected(tmp_path, *names, "poe_103_9004_scaled_dot_product.ipynb", exercises=(METRICS,))

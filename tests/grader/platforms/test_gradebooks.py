@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,13 @@ import pytest
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
 from grader.course import load_course
+from grader.gradebook.errors import GradebookError
 from grader.grading.results_file import write_results
 from grader.platforms.canvas import CanvasGradebook, fill_gradebook, read_gradebook
 from grader.platforms.canvas_columns import exercises_of_columns
 from grader.platforms.moodle import MoodleWorksheet, fill_worksheet, read_worksheet
 from grader.platforms.placing import Unmatched
-from grader.platforms.points import ExportError, points_by_student
+from grader.platforms.points import ExportError, points_by_student, with_written
 from tests.grader.platforms.sample import (
     DOT,
     METRICS,
@@ -161,6 +163,41 @@ def test_what_is_no_gradebook_is_told(tmp_path: Path) -> None:
     (tmp_path / "latin.csv").write_bytes(b"Student,ID\n\xe4,1\n")
     with pytest.raises(ExportError, match="UTF-8"):
         read_gradebook(tmp_path / "latin.csv")
+
+
+def test_written_answers_come_from_nbgraders_gradebook(tmp_path: Path) -> None:
+    """Graded by us, read by a person through nbgrader, and passed on together."""
+    pytest.importorskip("nbgrader")
+    from grader.gradebook.nbgrader_connection import open_gradebook
+    from grader.gradebook.nbgrader_database import DEFAULT_COURSE_ID, write_gradebook
+    from grader.gradebook.nbgrader_scores import read_scores
+
+    read, unread, forgot = ("doejane_101", "roerichard_102", "nobody_104")
+    graded = []
+    for student in (read, unread):
+        path = tmp_path / f"{student}.ipynb"
+        path.write_bytes(COURSE.exercise(METRICS).solution_path.read_bytes())
+        claims = replace(PASSED, name="test_claims", points=3.0, max_points=3.0)
+        graded.append(record(student, METRICS, SubmissionStatus.GRADED, claims, source=str(path)))
+    url = f"sqlite:///{tmp_path / 'gradebook.db'}"
+    with pytest.raises(GradebookError, match="there is no gradebook"):
+        read_scores(url, [METRICS])
+    write_gradebook(COURSE, graded, url, course_directory=tmp_path)
+    with open_gradebook(url, DEFAULT_COURSE_ID) as gradebook:
+        topic, slug = METRICS.split("/")
+        for grade in gradebook.find_submission_notebook(slug, topic, read).grades:
+            if grade.needs_manual_grade:
+                grade.manual_score, grade.needs_manual_grade = 3.5, False
+        gradebook.db.commit()
+    scores = read_scores(url, [METRICS])
+    missing = record(forgot, METRICS, SubmissionStatus.MISSING)
+    students = with_written(points_by_student([*graded, missing, right("poe_103", METRICS)], [METRICS]), scores)
+    by_name = {one.student: one for one in students}
+    assert by_name[read].points == 3 + 3.5
+    assert by_name[read].max_points == 14
+    assert by_name[unread].points is None and "formgrader" in by_name[unread].reason
+    assert by_name[forgot].points is None and "handed in" in by_name[forgot].reason
+    assert by_name["poe_103"].points is None and "no score" in by_name["poe_103"].reason
 
 
 # --- Moodle ----------------------------------------------------------------------------------------------------------
