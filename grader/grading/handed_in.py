@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from grader.checking.outcome import SubmissionStatus
 from grader.gradebook.files import safe_name
+from grader.grading.unwritable import writing
 from grader.notebooks.reading import MAX_BYTES
 
 MAX_ARCHIVE_FILES = 50_000
@@ -127,7 +128,7 @@ def read_zip(archive: Path, unpacked: Path) -> HandedIn:
     """The notebooks in a zip, each written to a file of ours in the folder `unpacked`, which is emptied first.
 
     A notebook that is damaged, encrypted or named after a place outside concerns nobody else. Raises HandInError when
-    the archive as a whole cannot be read, OSError when the notebooks cannot be written.
+    the archive as a whole cannot be read, UnwritableError when the notebooks cannot be written.
     """
     try:
         with zipfile.ZipFile(archive) as bundle:
@@ -138,7 +139,8 @@ def read_zip(archive: Path, unpacked: Path) -> HandedIn:
             if len(notebooks) > MAX_ARCHIVE_FILES or size > MAX_ARCHIVE_BYTES:
                 raise HandInError(f"{archive}: too many notebooks or too much data for a class's submissions")
             shutil.rmtree(unpacked, ignore_errors=True)
-            unpacked.mkdir(parents=True)
+            with writing(unpacked):
+                unpacked.mkdir(parents=True)
             files = [
                 _unpack(bundle, entry, parts, unpacked / f"{number:05}-{safe_name('-'.join(parts[:-1]))}.ipynb")
                 for number, (entry, parts) in enumerate(notebooks, start=1)
@@ -182,5 +184,6 @@ def _unpack(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, parts: tuple[str, .
     except _BROKEN_ENTRY as error:
         reason = CANNOT_BE_OPENED.format(name=name, reason=f"it is damaged or encrypted ({error})")
         return HandedInFile(parts, status=SubmissionStatus.UNREADABLE, message=reason)
-    path.write_bytes(data)
+    with writing(path):
+        path.write_bytes(data)
     return HandedInFile(parts, path)

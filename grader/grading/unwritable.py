@@ -35,6 +35,19 @@ def explain_unwritable(path: Path, error: OSError) -> str:
     return f"{path} could not be written: {_FIXES.get(error.errno or 0, error.strerror or str(error))}."
 
 
+class UnwritableError(RuntimeError):
+    """A file that grading needs could not be written; the message says why, and what to do about it."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Whatever is written in here belongs to this file or folder. Raises UnwritableError in the place of OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise UnwritableError(f"{explain_unwritable(path, error)} {GO_ON}") from None
+
+
 class ResultsNotWritten(RuntimeError):
     """Grading is done and in the journal, but something that tells of it could not be written."""
 

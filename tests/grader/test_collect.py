@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from grader.checking.outcome import SubmissionStatus
 from grader.course import Exercise, Framework, Kind
 from grader.grading import handed_in
 from grader.grading.collect import CollectedSubmission, CollectError, collect, exercise_of, unsafe_reason
+from grader.grading.unwritable import UnwritableError
 
 DUPLICATE, MISSING, REFUSED, UNREADABLE = (
     SubmissionStatus.DUPLICATE,
@@ -326,6 +328,22 @@ def test_a_zip_of_folders_with_or_without_a_wrapping_folder(tmp_path: Path, unpa
         if entry.path is not None:
             assert entry.path.parent == unpacked and entry.path.suffix == ".ipynb"
             assert entry.path.read_text() == wrapper + entry.source
+
+
+def test_a_zip_for_whose_notebooks_there_is_no_room_is_told_with_the_file(tmp_path: Path, unpacked: Path) -> None:
+    archive = zipped(tmp_path / "class.zip", "ada_classification.ipynb", "bob_classification.ipynb")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(UnwritableError) as caught:
+            found(archive, unpacked)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"{unpacked}/00001" in str(caught.value) and "no file may grow that large" in str(caught.value)
+    assert {entry.student for entry in found(archive, unpacked)} == {"ada", "bob"}, "the next run begins anew"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnwritableError, match="file/unpacked could not be written"):
+        found(archive, tmp_path / "file" / "unpacked")
 
 
 @pytest.mark.parametrize("wrapper", ["", "export/"])
