@@ -15,7 +15,20 @@ from typing import Annotated
 import typer
 
 from grader import __version__
-from grader.cli import build, capstone, check, coverage, diff, doctor, exercises, export, grade, regrade, verify
+from grader.cli import (
+    build,
+    capstone,
+    check,
+    collect,
+    coverage,
+    diff,
+    doctor,
+    exercises,
+    export,
+    grade,
+    regrade,
+    verify,
+)
 from grader.cli.errors import explain
 
 _STUDY, _TEACH, _MACHINE = "Work on exercises", "Teach", "This machine"
@@ -41,6 +54,7 @@ _add("list", exercises.run, _STUDY)
 _add("check", check.run, _STUDY)
 app.add_typer(capstone.app, name="capstone", rich_help_panel=_STUDY)
 _add("build", build.run, _TEACH)
+_add("collect", collect.run, _TEACH)
 _add("grade", grade.run, _TEACH)
 _add("regrade", regrade.run, _TEACH)
 _add("diff", diff.run, _TEACH)

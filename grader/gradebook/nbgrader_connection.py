@@ -75,6 +75,25 @@ def masked_url(database_url: str) -> str:
     return url.update_query_dict(secrets).render_as_string(hide_password=True)
 
 
+def url_with_driver(database_url: str) -> str:
+    """The URL with an installed driver of PostgreSQL where it names none.
+
+    Raises GradebookError when the driver is not installed.
+    """
+    url = _parsed(database_url)
+    if url.get_backend_name() != "postgresql":
+        return database_url
+    if "+" in url.drivername:
+        driver = url.drivername.partition("+")[2]
+    else:
+        installed = (name for name in POSTGRESQL_DRIVERS if importlib.util.find_spec(name) is not None)
+        driver = next(installed, POSTGRESQL_EXTRA_DRIVER)
+    if driver in POSTGRESQL_DRIVERS and importlib.util.find_spec(driver) is None:
+        install = how_to_install(POSTGRESQL_EXTRA_DRIVER)
+        raise GradebookError(NO_DRIVER.format(where=masked_url(database_url), driver=driver, install=install))
+    return url.set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
+
+
 def _shown(database_url: str) -> str:
     """How messages name a database: its file, or its URL without the password."""
     file = database_file(database_url)
@@ -94,7 +113,7 @@ def open_gradebook(database_url: str, course_id: str) -> Iterator[Gradebook]:
         from nbgrader.api import Gradebook, InvalidEntry
         from sqlalchemy.exc import SQLAlchemyError
 
-        url = _with_driver(database_url, where)
+        url = url_with_driver(database_url)
     except ImportError as error:
         raise GradebookError(NOT_INSTALLED.format(where=where)) from error
     if file is not None and file.exists() and not os.access(file, os.W_OK):
@@ -140,25 +159,6 @@ def _parsed(database_url: str) -> URL:
     except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
         raise GradebookError(BAD_URL.format(where=repr(_CREDENTIALS.sub(rf"\1:{HIDDEN}@", database_url)))) from error
     return url.set(drivername="postgresql") if url.drivername == "postgres" else url  # as libpq allows, too
-
-
-def _with_driver(database_url: str, where: str) -> str:
-    """The URL with an installed driver of PostgreSQL where it names none.
-
-    Raises GradebookError when the driver is not installed.
-    """
-    url = _parsed(database_url)
-    if url.get_backend_name() != "postgresql":
-        return database_url
-    if "+" in url.drivername:
-        driver = url.drivername.partition("+")[2]
-    else:
-        installed = (name for name in POSTGRESQL_DRIVERS if importlib.util.find_spec(name) is not None)
-        driver = next(installed, POSTGRESQL_EXTRA_DRIVER)
-    if driver in POSTGRESQL_DRIVERS and importlib.util.find_spec(driver) is None:
-        install = how_to_install(POSTGRESQL_EXTRA_DRIVER)
-        raise GradebookError(NO_DRIVER.format(where=where, driver=driver, install=install))
-    return url.set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
 
 
 @contextmanager
