@@ -79,7 +79,9 @@ CPU = Preset(
     tower=Tower.CONVOLUTIONAL,
     trains_text=False,
     pretraining=Recipe(epochs=60, batch_size=256, learning_rate=2e-3, head_learning_rate=2e-3, frozen_statistics=False),
-    tuning=Recipe(epochs=20, batch_size=64, learning_rate=1e-3, head_learning_rate=1e-3, ema=0.97, patience=8),
+    # A contrastive step learns from the other names in its batch: with 64 rows instead of 256, full tuning's mean
+    # reciprocal rank on validation was 0.55 instead of 0.58, and it forgot three times as much.
+    tuning=Recipe(epochs=40, batch_size=256, learning_rate=1e-3, head_learning_rate=1e-3, ema=0.97, patience=12),
 )
 GPU = Preset(
     name="gpu",
