@@ -11,32 +11,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from grader.checking.outcome import SubmissionStatus
 from grader.gradebook.attention import students_to_help
-from grader.gradebook.class_summary import Cell, ClassSummary, ExerciseStatistics, StudentRow
-from grader.gradebook.feedback import has_page
-from grader.gradebook.files import feedback_path, write_text
+from grader.gradebook.class_matrix import FeedbackLinks
+from grader.gradebook.class_summary import ClassSummary
+from grader.gradebook.files import write_text
 from grader.gradebook.rendering import render_page
-from grader.gradebook.wording import STATUS_FOR_INSTRUCTOR, format_points
+from grader.gradebook.similar_passages import view_similarity
+from grader.gradebook.similarity import ExerciseSimilarity
+from grader.gradebook.wording import STATUS_FOR_INSTRUCTOR
 
 BINS = 10
 MESSAGE_LIMIT = 600
-LISTED = 12  # rows shown at once of a list that may be as long as the class
-
-_QUIET_MARKS = {SubmissionStatus.MISSING: "–", SubmissionStatus.UNTOUCHED: "○"}
-_HIGH_SHARE = 0.75
-_LOW_SHARE = 0.4
-_WORTH_SAYING = frozenset(SubmissionStatus) - {SubmissionStatus.GRADED}
-
-
-@dataclass(frozen=True)
-class CellView:
-    """One cell of the matrix: text and style class for the eye, a tooltip in words, a link where there is a page."""
-
-    text: str
-    style: str
-    tooltip: str
-    link: str
+LONG_TABLE = 12  # rows from which on a table scrolls in a window of its own
+PRINTED_ROWS = 40  # of such a table on paper
+MAX_NAMES = 40  # students named beside one misconception; all are in the table
 
 
 @dataclass(frozen=True)
@@ -67,11 +55,22 @@ def score_bars(shares: Sequence[float], *, width: float = 640, height: float = 1
 
 
 def render_class_report(
-    summary: ClassSummary, *, feedback: str | None = "feedback", generated: datetime | None = None
+    summary: ClassSummary,
+    *,
+    similarity: Sequence[ExerciseSimilarity] | None = None,
+    feedback: str | None = "feedback",
+    lessons: str | None = None,
+    generated: datetime | None = None,
 ) -> str:
-    """The report as HTML. `feedback` is the folder of the feedback pages relative to the report; None for no links."""
+    """The report as HTML.
+
+    `feedback` is the folder of the feedback pages and `lessons` that of the notebooks, both relative to the report;
+    None for no links. Without `similarity` there is no section on it.
+    """
     shares = [row.share for row in summary.students]
-    links = _Links(summary.exercises, feedback)
+    links = FeedbackLinks(summary.exercises, feedback)
+    help_list = students_to_help(summary)
+    needing_help = {entry.row.student for entry in help_list}
     return render_page(
         "class_report.html.j2",
         script="class_report.js.j2",
@@ -82,30 +81,51 @@ def render_class_report(
         median=statistics.median(shares) if shares else None,
         graded=sum(exercise.graded for exercise in summary.exercises),
         groups=_topic_groups(summary),
-        rows=[(row, [links.view(row, cell) for cell in row.cells]) for row in summary.students],
-        help_list=students_to_help(summary),
+        rows=[links.row(row, needs_help=row.student in needing_help) for row in summary.students],
+        help_list=help_list,
         problems=[(STATUS_FOR_INSTRUCTOR[problem.status], problem) for problem in summary.problems],
         flagged=[(exercise, check) for exercise in summary.exercises for check in exercise.checks if check.suspect],
+        reversed=[exercise for exercise in summary.exercises if exercise.reversed],
+        by_id={exercise.exercise: exercise for exercise in summary.exercises},
+        grading_seconds=sum(exercise.time.total for exercise in summary.exercises if exercise.time),
+        similar=None if similarity is None else view_similarity(similarity),
         link=links.to,
-        listed=LISTED,
+        lesson=lambda exercise: "" if lessons is None else quote(f"{lessons}/{exercise}.ipynb"),
+        long=LONG_TABLE,
+        printed=PRINTED_ROWS,
+        max_names=MAX_NAMES,
         message_limit=MESSAGE_LIMIT,
         largest_diagnosis=max((diagnosis.count for diagnosis in summary.diagnoses), default=1),
-        marks=_QUIET_MARKS,
     )
 
 
 def write_class_report(
-    summary: ClassSummary, path: Path, *, feedback_directory: Path | None = None, generated: datetime | None = None
+    summary: ClassSummary,
+    path: Path,
+    *,
+    similarity: Sequence[ExerciseSimilarity] | None = None,
+    feedback_directory: Path | None = None,
+    course_root: Path | None = None,
+    generated: datetime | None = None,
 ) -> Path:
-    """Write the report, with links to the feedback pages in `feedback_directory` where one is given.
+    """Write the report, with links to feedback pages and to the notebooks of the course where these are given.
 
     Raises OSError when the file cannot be written.
     """
-    feedback = None
-    if feedback_directory is not None:
-        feedback = Path(os.path.relpath(feedback_directory.absolute(), path.absolute().parent)).as_posix()
-    write_text(path, render_class_report(summary, feedback=feedback, generated=generated))
+    html = render_class_report(
+        summary,
+        similarity=similarity,
+        feedback=_relative(feedback_directory, path),
+        lessons=None if course_root is None else _relative(course_root / "exercises", path),
+        generated=generated,
+    )
+    write_text(path, html)
     return path
+
+
+def _relative(folder: Path | None, page: Path) -> str | None:
+    """A folder's address on a page."""
+    return None if folder is None else Path(os.path.relpath(folder.absolute(), page.absolute().parent)).as_posix()
 
 
 def _topic_groups(summary: ClassSummary) -> list[dict[str, Any]]:
@@ -116,44 +136,3 @@ def _topic_groups(summary: ClassSummary) -> list[dict[str, Any]]:
         if exercises:
             groups.append({"id": id, "title": title, "exercises": exercises})
     return groups
-
-
-class _Links:
-    """Cells of the matrix with links to the feedback pages."""
-
-    def __init__(self, exercises: Sequence[ExerciseStatistics], feedback: str | None) -> None:
-        self._exercises = {exercise.exercise: exercise for exercise in exercises}
-        self._feedback = feedback
-
-    def to(self, student: str, exercise: str) -> str:
-        """Address of a feedback page; empty when pages are not linked."""
-        known = self._exercises.get(exercise)
-        if self._feedback is None or known is None:
-            return ""
-        return quote(f"{self._feedback}/{feedback_path(student, known.topic, known.slug)}")
-
-    def view(self, row: StudentRow, cell: Cell) -> CellView:
-        """A cell of the matrix."""
-        words = (
-            f"{self._exercises[cell.exercise].title}: {format_points(cell.points)} of {format_points(cell.max_points)}"
-        )
-        if cell.status in _WORTH_SAYING:
-            words = f"{words}, {STATUS_FOR_INSTRUCTOR[cell.status]}"
-        link = self.to(row.student, cell.exercise) if has_page(cell.status) else ""
-        return CellView(_cell_text(cell), _cell_style(cell), words, link)
-
-
-def _cell_text(cell: Cell) -> str:
-    if cell.status in _QUIET_MARKS:
-        return _QUIET_MARKS[cell.status]
-    mark = "" if cell.status is SubmissionStatus.GRADED else "!"
-    return f"{format_points(cell.points)}{mark}"
-
-
-def _cell_style(cell: Cell) -> str:
-    share = cell.points / cell.max_points if cell.max_points else 0.0
-    if cell.status in _QUIET_MARKS:
-        return "none"
-    if cell.complete:
-        return "full"
-    return "high" if share >= _HIGH_SHARE else "low" if share < _LOW_SHARE else "middle"

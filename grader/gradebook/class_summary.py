@@ -87,6 +87,7 @@ class ExerciseStatistics:
 
     `discrimination` is the correlation of its points with those of all other exercises together, over the students who
     tried it. `minutes` is what the course promises that the exercise takes; `time` is None where nothing was run.
+    `prerequisites` are the ids of the exercises it builds on.
     """
 
     exercise: str
@@ -104,6 +105,7 @@ class ExerciseStatistics:
     minutes: int = 0
     discrimination: float | None = None
     time: GradingTime | None = None
+    prerequisites: tuple[str, ...] = ()
 
     @property
     def reversed(self) -> bool:

@@ -129,6 +129,7 @@ def _analyse_exercise(
         minutes=exercise.minutes,
         discrimination=item_rest_correlation(points, [totals[record.student] - record.points for record in attempted]),
         time=_grading_time(records),
+        prerequisites=exercise.prerequisites,
     )
 
 

@@ -20,6 +20,7 @@ from grader.checking.record import CheckRecord, Diagnosis, ResultRecord
 from grader.course import Course, Exercise, Framework, Kind, Limits, Topic
 from grader.gradebook.class_report import render_class_report, score_bars, write_class_report
 from grader.gradebook.feedback import write_feedback
+from grader.gradebook.similarity import ExerciseSimilarity, Passage, SimilarPair
 from grader.gradebook.summary import summarise
 
 ROOT = Path("course")
@@ -160,6 +161,71 @@ def test_identical_submissions_are_shown_without_blame() -> None:
     assert "Identical submissions" in read.text and "no file can tell" in read.text
 
 
+def test_misconceptions_lead_to_the_lesson_and_to_what_it_builds_on(tmp_path: Path) -> None:
+    course = replace(
+        COURSE, exercises=(EXERCISES[0], replace(EXERCISES[1], prerequisites=("attention/softmax",)), *EXERCISES[2:])
+    )
+    records = [replace(record, exercise="attention/masks") for record in a_class()]
+    report = write_class_report(
+        summarise(records, course), tmp_path / "results" / "report.html", course_root=tmp_path / "course"
+    )
+    links = {link["href"] for link in Page(report.read_text()).all("a")}
+    assert "../course/exercises/attention/masks.ipynb" in links and "#item-attention/masks" in links
+    assert "../course/exercises/attention/softmax.ipynb" in links, "what comes before it"
+
+
+def test_item_analysis_and_times_of_the_exercises() -> None:
+    records = [a_record(f"s{number}", passed=number % 4, seconds=number / 2) for number in range(1, 8)]
+    read = page(records + [a_record(f"s{number}", "metrics/auc", passed=number % 4) for number in range(1, 8)])
+    # Points 2, 4, 6, 0, 2, 4, 6 of 6 in both: the mean is 24 of 42; seconds from 0.5 to 3.5.
+    assert "Softmax 7 2 0 0.57 1.00 10 2.00 3.50 0" in read.text
+    assert "Auc 7 2 0 0.57 1.00 10 – – 0" in read.text, "nothing was run, so no time is known"
+
+
+def test_an_exercise_that_the_good_ones_fail_comes_first() -> None:
+    records = []
+    for number in range(24):
+        records.append(a_record(f"s{number}", passed=3 if number % 2 else 0))
+        records.append(a_record(f"s{number}", "metrics/auc", passed=0 if number % 2 else 3))
+    read = page(records)
+    assert "2 exercises may be wrong" in read.text and "do worse in this one" in read.text
+
+
+def similar(code: str, students: tuple[str, str] = ("ada", "bob")) -> ExerciseSimilarity:
+    passages = (Passage(code, frozenset({2, 3})), Passage(code, frozenset({2})))
+    pair = SimilarPair("attention/softmax", students, 0.874, 30, 25.0, False, passages)
+    return ExerciseSimilarity("attention/softmax", 8, 1, 0.12, 0.5, (pair,))
+
+
+def test_similar_submissions_are_shown_with_their_code_and_without_blame() -> None:
+    read = page(a_class(), similarity=[similar("first\nsecond\nthird\nfourth"), ExerciseSimilarity("metrics/auc", 3)])
+    assert "does not prove who wrote what" in read.text
+    assert "ada , bob Softmax 87 % 12 %" in read.text
+    assert "8 submissions compared" not in read.text and "11 submissions compared; 1 left out" in read.text
+    assert "1 exercise has too few submissions" in read.text
+    spans = [attributes for tag, attributes in read.tags if tag == "span" and attributes.get("class") == "shared"]
+    assert len(spans) == 3, "two lines of one, one of the other"
+    assert "second" in read.text and "first" not in read.text.split("Lines with a bar")[0].rpartition("compare")[2]
+    ids = {attributes["id"] for _, attributes in read.tags if "id" in attributes}
+    assert {link["href"] for link in read.all("a") if "#pair" in (link["href"] or "")} == {"#pair-1"}
+    assert "pair-1" in ids
+
+
+def test_no_similarity_is_said_and_none_computed_is_silent() -> None:
+    assert "No two submissions are more alike" in page(a_class(), similarity=[]).text
+    assert "Similar submissions" not in page(a_class()).text
+
+
+def test_only_a_part_of_long_code_is_shown() -> None:
+    code = "\n".join(f"line_{number} = '{'x' * 500}'" for number in range(2000))
+    pair = SimilarPair(
+        "attention/softmax", ("ada", "bob"), 0.9, 30, 25.0, True, (Passage(code, frozenset({1, 2000})),) * 2
+    )
+    read = page(a_class(), similarity=[ExerciseSimilarity("attention/softmax", 8, 0, 0.1, 0.5, (pair,))])
+    assert "and 1940 more lines" in read.text and "90 %, same file" in read.text
+    assert len(read.html) < 200_000
+
+
 @pytest.mark.parametrize("status", list(SubmissionStatus))
 def test_every_status_can_be_shown(status: SubmissionStatus) -> None:
     assert "ada" in page([replace(a_record("ada"), status=status, checks=())]).text
@@ -176,7 +242,7 @@ def test_no_student_can_run_anything_in_the_report() -> None:
         for name in HOSTILE
         for exercise in ("attention/masks", SCRIPT)
     ]
-    read = page(records)
+    read = page(records, similarity=[similar("\n".join(HOSTILE), (HOSTILE[0], HOSTILE[1]))])
     html = read.html
     scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     assert len(scripts) == 1 and "alert" not in scripts[0]
