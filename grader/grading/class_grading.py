@@ -293,7 +293,14 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     with attempts.at(tables):
         write_class_tables(ClassTables(summary, result.records, similarity), tables)
     with attempts.at(report):
-        result.report = write_class_report(summary, report, feedback_directory=feedback, generated=datetime.now())
+        result.report = write_class_report(
+            summary,
+            report,
+            similarity=similarity,
+            feedback_directory=feedback,
+            course_root=run.course.root,
+            generated=datetime.now(),
+        )
     _write_gradebook(run, result)
     attempts.finish(result.notes)
 
