@@ -4,7 +4,7 @@ bundle.json             preset, recipes, seed, hash of the data, environment, se
 outcomes/<method>.json  figures and training curve of a method, written as soon as it is done
 adapters/<method>.safetensors
 checkpoints/<method>.pt where a killed run goes on; deleted once the method is done
-report.html, tensorboard/
+report.html, tensorboard/, explanations/<method>/
 """
 
 from __future__ import annotations
@@ -31,6 +31,16 @@ class Bundle:
 
     def adapter(self, method: Method) -> Path:
         return self.folder / "adapters" / f"{method.slug}.safetensors"
+
+    def existing_adapter(self, method: Method) -> Path:
+        """A method's adapter. Raises CapstoneError naming the methods that the run has when it has not this one."""
+        if not (file := self.adapter(method)).is_file():
+            done = [str(each) for each in Method if self.adapter(each).is_file()]
+            raise CapstoneError(
+                f"{file} is missing: the run has no {method}, only: {', '.join(done) or 'nothing yet'}; "
+                "name one of those with --method, or let course capstone train go on"
+            )
+        return file
 
     def checkpoint(self, method: Method) -> Path:
         return self.folder / "checkpoints" / f"{method.slug}.pt"

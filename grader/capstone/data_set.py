@@ -13,6 +13,7 @@ from torch import Tensor
 
 from grader.capstone.concepts import Concept
 from grader.capstone.drawings import Drawings, read_drawings
+from grader.capstone.errors import CapstoneError
 from grader.capstone.splits import Part, Splits, read_splits
 from grader.capstone.text_towers import SentenceTower, load_sentence_tower
 from grader.capstone.vendors import Vendor
@@ -33,7 +34,9 @@ class DataSet:
         return int(self.pixels.shape[-1])
 
     def row(self, vendor: Vendor) -> int:
-        """A vendor's place in `pixels`."""
+        """A vendor's place in `pixels`. Raises CapstoneError when there are no drawings by that vendor."""
+        if vendor not in self.vendors:
+            raise CapstoneError(f"there are no drawings by {vendor!s} here, only by: {', '.join(self.vendors)}")
         return self.vendors.index(vendor)
 
     def of(self, vendor: Vendor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -13,21 +14,35 @@ from grader.capstone.dual_encoder import DualEncoder
 from grader.capstone.retrieval import Retrieval, retrieve
 
 
-@torch.inference_mode()
 def embed(model: DualEncoder, drawings: Tensor, concepts: Tensor, batch_size: int = 256) -> tuple[Tensor, Tensor]:
-    """Unit vectors of drawings, uint8 (n, 4, size, size), and of the names of `concepts`, each float32 (n, width).
+    """Unit vectors of drawings and of the names of concepts: `embed_drawings` and `embed_names`."""
+    texts = embed_names(model, concepts.to(drawings.device), batch_size)
+    return embed_drawings(model, drawings, batch_size), texts
 
-    In evaluation mode; every module is left in the mode it was in.
-    """
+
+def embed_drawings(model: DualEncoder, drawings: Tensor, batch_size: int = 256) -> Tensor:
+    """Unit vectors, float32 (n, width), of drawings, uint8 (n, 4, size, size), in evaluation mode."""
+    with _evaluation_mode(model):
+        return torch.cat([model.encode_images(prepare(part)) for part in drawings.split(batch_size)])
+
+
+def embed_names(model: DualEncoder, concepts: Tensor, batch_size: int = 256) -> Tensor:
+    """Unit vectors, float32 (n, width), of the names of `concepts`, int64 (n,), in evaluation mode."""
+    with _evaluation_mode(model):
+        return torch.cat([model.encode_texts(part) for part in concepts.split(batch_size)])
+
+
+@contextmanager
+def _evaluation_mode(model: DualEncoder) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards every module is in the mode it was in."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        images = [model.encode_images(prepare(part)) for part in drawings.split(batch_size)]
-        texts = [model.encode_texts(part) for part in concepts.to(drawings.device).split(batch_size)]
+        with torch.inference_mode():
+            yield
     finally:
         for module, training in modes.items():
             module.training = training
-    return torch.cat(images), torch.cat(texts)
 
 
 def similarities(model: DualEncoder, pixels: Tensor, concepts: Sequence[int]) -> np.ndarray:

@@ -32,6 +32,12 @@ class Gallery:
     rows: tuple[Row, ...]
 
 
+def asked_concepts(data: DataSet, count: int) -> tuple[int, ...]:
+    """Known concepts, evenly spread: the same for every method of a run."""
+    known = data[Part.KNOWN]
+    return tuple(known[int(place)] for place in torch.linspace(0, len(known) - 1, min(count, len(known))))
+
+
 def make_gallery(method: Method, model: DualEncoder, data: DataSet, vendor: Vendor, queries: int = 8) -> Gallery:
     """Names of known concepts, evenly spread, and which of the vendor's drawings the model puts first for them."""
     concepts = torch.tensor(data[Part.KNOWN])

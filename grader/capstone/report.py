@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any
-
-import numpy as np
 
 from grader.capstone.bundle import Bundle
-from grader.capstone.compositing import on_background
 from grader.capstone.data_set import DataSet
 from grader.capstone.galleries import Gallery
 from grader.capstone.outcomes import Outcome
+from grader.capstone.pictures import SHOWN_VENDOR, address, drawing_address, png
 from grader.capstone.training import Epoch
 from grader.capstone.tuning import Method
 from grader.capstone.vendors import Vendor
 
-# Whose drawing stands for a concept in the galleries: the target's may not be shown.
-SHOWN_VENDOR = Vendor.GOOGLE
 _COLOURS = {method: f"C{number}" for number, method in enumerate(Method)}  # one for a method in every figure
 
 
@@ -43,7 +36,7 @@ def write_report(bundle: Bundle, outcomes: Sequence[Outcome], galleries: Sequenc
         shown_vendor=SHOWN_VENDOR.company,
         target=Vendor(bundle.facts()["target"]).company,
         sources=[Vendor(name).company for name in bundle.facts()["sources"]],
-        picture_of=lambda concept: _drawing(data, concept),
+        picture_of=lambda concept: drawing_address(data, SHOWN_VENDOR, concept),
         concepts=data.concepts,
     )
     bundle.report.write_text(page, "utf-8")
@@ -62,7 +55,7 @@ def _draw_curves(curves: Mapping[Method, Sequence[Epoch]]) -> str:
     left.set(xlabel="epoch", ylabel="training loss")
     right.set(xlabel="epoch", ylabel="validation, mean reciprocal rank")
     right.legend(fontsize="small")
-    return _png(figure)
+    return address(png(figure))
 
 
 def _draw_comparison(outcomes: Sequence[Outcome]) -> str:
@@ -87,27 +80,7 @@ def _draw_comparison(outcomes: Sequence[Outcome]) -> str:
     axes.axvline(0, color="grey", linewidth=0.8)
     axes.set(xlabel="forgotten on the source vendor (points of recall@1)", ylabel="gained on the new vendor (points)")
     figure.legend(loc="outside right upper", fontsize="small")
-    return _png(figure)
-
-
-def _png(figure: Any) -> str:
-    """A figure as an address that a page can hold."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=130)
-    return _address(stream.getvalue())
-
-
-def _drawing(data: DataSet, concept: int) -> str:
-    from PIL import Image
-
-    image = on_background(data.of(SHOWN_VENDOR)[concept].cpu().numpy())  # (3, size, size)
-    stream = io.BytesIO()
-    Image.fromarray((image.transpose(1, 2, 0) * 255).round().astype(np.uint8)).save(stream, format="png")
-    return _address(stream.getvalue())
-
-
-def _address(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    return address(png(figure))
 
 
 def _log_to_tensorboard(bundle: Bundle, curves: Mapping[Method, Sequence[Epoch]]) -> None:

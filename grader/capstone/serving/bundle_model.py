@@ -7,7 +7,6 @@ from pathlib import Path
 from grader.capstone.bundle import Bundle
 from grader.capstone.data_set import DataSet
 from grader.capstone.dual_encoder import DualEncoder
-from grader.capstone.errors import CapstoneError
 from grader.capstone.graded_run import preset_of
 from grader.capstone.presets import TARGET_VENDOR
 from grader.capstone.pretrained import Pretrained
@@ -24,13 +23,7 @@ def tuned_model(
     not belong together.
     """
     preset, facts = preset_of(bundle.folder), bundle.facts()
-    adapter = bundle.adapter(method)
-    if not adapter.is_file():
-        done = [str(each) for each in Method if bundle.adapter(each).is_file()]
-        raise CapstoneError(
-            f"{adapter} is missing: the run has no {method}, only: {', '.join(done) or 'nothing yet'}; "
-            "name one of those with --method, or let course capstone train go on"
-        )
+    adapter = bundle.existing_adapter(method)
     bundle.check_data(data_digest := data.digest())
     pretrained = Pretrained.load(preset, data, weights)
     model, _ = pretrained.tuned(adapter)

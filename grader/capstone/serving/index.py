@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grader.capstone.errors import CapstoneError
+from grader.capstone.name_directory import NameDirectory
 from grader.capstone.serving.manifest import EMBEDDINGS, IMAGE_SIDE, IndexedConcept, Manifest, read_manifest
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Index:
         self._session = session
         self._names = names
         self._drawings = drawings
-        self._rows = {_fold(concept.name): row for row, concept in reversed(list(enumerate(manifest.concepts)))}
+        self._directory = NameDirectory([concept.name for concept in manifest.concepts])
 
     @classmethod
     def load(cls, folder: Path) -> Index:
@@ -70,12 +70,11 @@ class Index:
 
     def row_of(self, name: str) -> int | None:
         """The row of the concept of this name, whatever its case, spaces and underscores; None where there is none."""
-        return self._rows.get(_fold(name))
+        return self._directory.row_of(name)
 
     def similar_names(self, name: str) -> list[str]:
         """Up to three names spelt like this one."""
-        found = difflib.get_close_matches(_fold(name), self._rows, n=3)
-        return [self.manifest.concepts[self._rows[folded]].name for folded in found]
+        return self._directory.similar_names(name)
 
     def _ranked(self, cosines: np.ndarray, k: int) -> list[Ranked]:
         logits = cosines.astype(np.float64) * math.exp(self.manifest.log_scale)
@@ -107,7 +106,3 @@ def embed_images(session: InferenceSession, images: np.ndarray) -> np.ndarray:
     """Unit vectors, float32 (n, width), of images, float32 (n, 3, size, size) in [0, 1] on white, batch by batch."""
     batches = np.array_split(images, max(1, -(-len(images) // _BATCH)))
     return np.concatenate([session.run([OUTPUT], {INPUT: batch})[0] for batch in batches])
-
-
-def _fold(name: str) -> str:
-    return " ".join(name.replace("_", " ").casefold().split())

@@ -16,6 +16,7 @@ from grader.capstone.bundle import Bundle
 from grader.capstone.concepts import Concept
 from grader.capstone.data_set import DataSet
 from grader.capstone.errors import CapstoneError
+from grader.capstone.explanation import Explainer, Plan
 from grader.capstone.graded_run import grade_bundle, graded_run, preset_of
 from grader.capstone.model_factory import make_model, pretrained_weights
 from grader.capstone.outcomes import measure
@@ -125,6 +126,8 @@ def test_a_graded_run_tunes_a_backbone_and_its_adapters_fit_again(checkpoint, da
         changed = {n for n, v in model.state_dict().items() if not torch.equal(v, pretrained.get(n, torch.tensor(0)))}
         assert bool(changed) == (outcome.method is not Method.ZERO_SHOT)
         assert trains_text or not any(name.startswith("text_") for name in changed)
+    explained = Explainer(model, data, TARGET_VENDOR, Plan(grid=2, chance_orders=2)).explain(5, 5)
+    assert explained.values.sum() == pytest.approx(explained.score - explained.paper, abs=1e-5)
     points = grade_bundle(bundle.folder, preset, data)
     assert points.of == 10 and not any("pretrained weights" in warning for warning in points.warnings)
 
