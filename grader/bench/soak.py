@@ -27,11 +27,12 @@ from grader.bench.soak_class import Nature, SoakSubmission, make_class, write_cl
 from grader.bench.submissions import BENCH_EXERCISES
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
+from grader.cli.errors import explain
 from grader.course import Course, load_course
 from grader.grading.class_grading import ClassResult, ClassRun, grade_class
 from grader.grading.journal import JOURNAL_NAME, read_journal
 
-MOST_GROWTH_KILOBYTES = 40.0  # a submission: its result stays in memory until the reports are written
+MOST_GROWTH_KILOBYTES = 20.0  # a submission: its result stays in memory until the reports are written
 FEWEST_TO_JUDGE_MEMORY = 600  # below, caches that fill once weigh more than what grows
 SECONDS_TO_SETTLE = 10.0
 LONGEST_DELAY_SECONDS = 0.3
@@ -269,7 +270,16 @@ def main() -> None:
     if arguments.submissions < 1 or not sys.platform.startswith("linux"):
         parser.error("needs at least one submission, and Linux, whose /proc it reads")
     exercises = tuple(dict.fromkeys(arguments.exercise or BENCH_EXERCISES))
-    report = soak(load_course(), exercises, arguments.submissions, arguments.kill_every, arguments.jobs, arguments.seed)
+    try:
+        report = soak(
+            load_course(), exercises, arguments.submissions, arguments.kill_every, arguments.jobs, arguments.seed
+        )
+    except Exception as error:
+        message = explain(error)
+        if message is None:
+            raise
+        print(f"soak, in {tempfile.gettempdir()}: {message}", file=sys.stderr)
+        sys.exit(2)
     print(json.dumps(asdict(report), indent=1) if arguments.json else show(report))
     sys.exit(1 if report.problems else 0)
 
