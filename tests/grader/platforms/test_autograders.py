@@ -5,16 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
+import venv
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from grader.catalogue import apply_change, load_catalogue
 from grader.checking.outcome import SubmissionStatus
@@ -380,3 +385,50 @@ def test_the_commands_write_bundles_and_say_what_comes_next(tmp_path: Path) -> N
     assert bad.returncode == 2 and "OWNER/NAME" in bad.stderr
     unknown = course("gradescope", "--exercise", "metrics/clasification", "--output", str(tmp_path / "b.zip"))
     assert unknown.returncode == 2 and "did you mean" in unknown.stderr and not (tmp_path / "b.zip").exists()
+
+
+# --- the environment that setup.sh makes -----------------------------------------------------------------------------
+
+
+def with_what_it_needs(names: Iterable[str]) -> set[str]:
+    """Distributions by name, and all that they bring with them here."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name not in found:
+            found.add(name)
+            for line in metadata.requires(name) or ():
+                needed = Requirement(line)
+                if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                    waiting.append(needed.name)
+    return found
+
+
+def test_the_requirements_suffice(tmp_path: Path) -> None:
+    """An environment with the packages of requirements.txt alone, copied from here, is enough to grade."""
+    made = gradescope_autograder(COURSE, [METRICS], settings(Platform.GRADESCOPE, METRICS))
+    write_folder(made, tmp_path / "source", ["run_autograder"])
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False, symlinks=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    lines = (tmp_path / "source" / "requirements.txt").read_text().splitlines()
+    for name in with_what_it_needs(line.partition("==")[0] for line in lines):
+        distribution = metadata.distribution(name)
+        for path in distribution.files or ():
+            source = Path(str(distribution.locate_file(path)))
+            if ".." not in path.parts and source.is_file() and "tests" not in path.parts:
+                target = packages / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+    assert not (packages / "rich").exists()
+    mistake = load_catalogue(METRICS.catalogue_path).wrong_answers[0].id
+    a_notebook(tmp_path / "submission" / "x.ipynb", METRICS, a_mistake(METRICS, mistake))
+    python = str(environment / "bin" / "python")
+    paths = {"AUTOGRADER_ROOT": str(tmp_path), "AUTOGRADER_PYTHON": python}
+    result = run(tmp_path / "source" / "run_autograder", tmp_path, **paths)
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "results" / "results.json").read_text(encoding="utf-8"))
+    assert 0 < results["score"] < METRICS.points
+    diagnoses = results["extra_data"]["exercises"][0]["diagnoses"]
+    assert [found["id"] for found in diagnoses] == ([mistake] if CAN_CONFINE else [])
