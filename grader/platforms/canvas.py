@@ -16,6 +16,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from grader.gradebook.csv_export import safe_cell
@@ -64,6 +65,16 @@ class CanvasGradebook:
     def assignments(self) -> tuple[str, ...]:
         """The headings of all assignments, `Title (id)`."""
         return tuple(name for name in self.header if name not in _IDENTITY and _TITLE_AND_ID.fullmatch(name))
+
+    @cached_property
+    def rows(self) -> dict[str, list[int]]:
+        """The rows of every ID, SIS User ID and SIS Login ID."""
+        places = [self.header.index(name) for name in _IDS if name in self.header]
+        found: dict[str, list[int]] = {}
+        for row, cells in enumerate(self.students):
+            for id in dict.fromkeys(_cells(cells, places)):
+                found.setdefault(id, []).append(row)
+        return found
 
     def possible(self, column: str) -> float | None:
         """The points that an assignment gives at most, where the gradebook says so."""
@@ -149,12 +160,12 @@ def fill_gradebook(
 
 def _row_of(gradebook: CanvasGradebook, student: str) -> int:
     """The row of a student. Ids are compared exactly. Raises NoRow."""
-    places = [gradebook.header.index(name) for name in _IDS if name in gradebook.header]
     known = platform_student(student)
-    found = [row for row, cells in enumerate(gradebook.students) if student in _cells(cells, places)]
+    found = gradebook.rows.get(student, [])
     by_number = not found and known is not None
     if known is not None and by_number:
-        found = [row for row, cells in enumerate(gradebook.students) if _cells(cells, places[:1]) == [known.number]]
+        place = gradebook.header.index("ID")
+        found = [row for row in gradebook.rows.get(known.number, ()) if gradebook.students[row][place] == known.number]
     if not found:
         raise NoRow(NO_STUDENT)
     if len(found) > 1:

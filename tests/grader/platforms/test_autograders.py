@@ -162,6 +162,35 @@ def test_gradescope_recognises_a_mistake_and_keeps_values_to_instructors(
     assert "expected" in told
 
 
+@needs_confinement
+def test_what_gradescope_was_given_is_out_of_reach(
+    upload: Callable[..., tuple[dict[str, Any], str]], gradescope: Path
+) -> None:
+    """A notebook that looks for the checks, and writes the results itself."""
+    checks = gradescope / "source" / "course" / "tests" / "checks" / "metrics" / "test_classification.py"
+    assert checks.is_file()
+    hostile = f"""
+found = ["nothing"]
+try:
+    found[0] = open({str(checks)!r}).read()
+except OSError as error:
+    found[0] = "refused: " + type(error).__name__
+for name in ("results.json", "more.json"):
+    try:
+        open({str(gradescope / "results")!r} + "/" + name, "w").write('{{"score": 100, "tests": []}}')
+    except OSError:
+        pass
+
+def binary_report(*arguments, **more):
+    raise ValueError(found[0][:300])
+"""
+    results, _ = upload(classification=hostile)
+    assert results["score"] < METRICS.points
+    visible = next(test for test in results["tests"] if test["visibility"] == "visible")
+    assert "refused: PermissionError" in visible["output"]
+    assert not (gradescope / "results" / "more.json").exists()
+
+
 def test_gradescope_is_told_about_what_is_no_answer(
     upload: Callable[..., tuple[dict[str, Any], str]], gradescope: Path
 ) -> None:
