@@ -16,8 +16,8 @@ def run(
         typer.Argument(
             metavar="DIR",
             exists=True,
-            help="nbgrader's submitted/ (<student>/<topic>/<exercise>.ipynb), or a flat folder or zip as a learning "
-            "platform exports it.",
+            help="nbgrader's submitted/ (<student>/<topic>/<exercise>.ipynb), or a flat folder, a zip as a learning "
+            "platform exports it, or a folder of such zips.",
         ),
     ],
     output: Annotated[

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from grader.checking.outcome import SubmissionStatus
 from grader.course import Exercise
-from grader.grading.handed_in import HandedIn, HandedInFile, HandInError, read_folder, read_zip, shown
+from grader.grading.handed_in import HandedIn, HandedInFile, HandInError, read_folder, read_zip, read_zips, shown
 from grader.grading.learning_platforms import by_student
 
 MAX_NAME_BYTES = 200
@@ -91,7 +91,7 @@ def collect(
     course: Sequence[Exercise] = (),
     leave_out: Path | None = None,
 ) -> list[CollectedSubmission]:
-    """All submissions in a folder or zip, sorted by student and exercise; what cannot count says why.
+    """All submissions in a folder, a zip or a folder of zips, by student and exercise; what cannot count says why.
 
     For exercises that somebody handed in, everybody else gets an entry with status MISSING. The notebooks of a zip are
     written into the folder `unpacked`. `course` lists all exercises of the course, so that files for those that are not
@@ -122,7 +122,8 @@ def collect(
 def _read(place: Path, unpacked: Path, exercises: Sequence[Exercise], leave_out: Path | None) -> HandedIn:
     try:
         if place.is_dir():
-            return by_student(read_folder(place, leave_out))
+            handed_in = read_folder(place, leave_out)
+            return by_student(handed_in) if handed_in.files else by_student(read_zips(place, unpacked), depth=1)
         if place.is_file():
             handed_in = read_zip(place, unpacked)
             sorted_out = by_student(handed_in)

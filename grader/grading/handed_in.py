@@ -152,6 +152,22 @@ def read_zip(archive: Path, unpacked: Path) -> HandedIn:
     return HandedIn(tuple(sorted(files, key=lambda file: file.parts)), tuple(inside))
 
 
+def read_zips(folder: Path, unpacked: Path) -> HandedIn:
+    """The notebooks in the zips that lie in a folder, each zip as if it were a folder of its name without the ending.
+
+    Raises HandInError when one of them cannot be read, OSError when the notebooks cannot be written.
+    """
+    files: list[HandedInFile] = []
+    folders: list[tuple[str, ...]] = []
+    archives = sorted(path for path in folder.iterdir() if path.suffix.lower() == ".zip" and _is_plain(path))
+    shutil.rmtree(unpacked, ignore_errors=True)
+    for number, archive in enumerate(archives, start=1):
+        inner = read_zip(archive, unpacked / f"{number:05}")
+        files += (replace(file, parts=(archive.stem, *file.parts)) for file in inner.files)
+        folders += [(archive.stem,), *((archive.stem, *parts) for parts in inner.folders)]
+    return HandedIn(tuple(files), tuple(folders))
+
+
 def _leads_outside(parts: tuple[str, ...]) -> bool:
     return ".." in parts or parts[0] == "/" or _DRIVE.match(parts[0]) is not None
 

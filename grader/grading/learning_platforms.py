@@ -44,35 +44,39 @@ def platform_student(key: str) -> PlatformStudent | None:
     return PlatformStudent(found["name"], found["number"]) if found else None
 
 
-def by_student(handed_in: HandedIn) -> HandedIn:
+def by_student(handed_in: HandedIn, depth: int = 0) -> HandedIn:
     """The same with every file of a platform's zip in a folder of its student; anything else as it was.
 
-    A name in Canvas's form alone proves little, so all of the notebooks must have it, each with an upload of its own.
-    What cannot be read stays as it is, and decides nothing.
+    With `depth` 1 the zips are in folders side by side. A name in Canvas's form alone proves little, so all of the
+    notebooks must have it, each with an upload of its own; so must they have Moodle's below a folder, which might be a
+    student's. What was refused stays as it is, and decides nothing.
     """
     readable = [file for file in handed_in.files if file.status is not SubmissionStatus.REFUSED]
-    canvas = _from_canvas(readable)
+    refused = [file for file in handed_in.files if file.status is SubmissionStatus.REFUSED]
+    canvas = _from_canvas(readable, depth)
     if canvas is not None:
-        refused = (file for file in handed_in.files if file.status is SubmissionStatus.REFUSED)
         return HandedIn((*canvas, *refused), tuple(sorted({file.parts[:1] for file in canvas})))
-    moved = [_from_moodle(file) for file in handed_in.files]
-    if not any(moved):
-        return handed_in
-    files = tuple(new or file for new, file in zip(moved, handed_in.files, strict=True))
-    folders = {
-        folder if (student := _moodle_student(folder[0])) is None else (student.key,)
-        for folder in (*handed_in.folders, *(file.parts[:-1] for file in files))
-        if folder
-    }
-    return HandedIn(files, tuple(sorted(folders)))
+    moodle = [_from_moodle(file, depth) for file in readable]
+    if readable and (all(moodle) if depth else any(moodle)):
+        files = tuple(new or file for new, file in zip(moodle, readable, strict=True))
+        return HandedIn((*files, *refused), _folders(handed_in, files, depth))
+    return handed_in
 
 
-def _from_canvas(files: Sequence[HandedInFile]) -> list[HandedInFile] | None:
+def _folders(handed_in: HandedIn, files: Sequence[HandedInFile], depth: int) -> tuple[tuple[str, ...], ...]:
+    """The folders of a zip of Moodle's, by student; one with an empty folder is a student too."""
+    named = [(parts, _MOODLE.fullmatch(parts[depth])) for parts in handed_in.folders if len(parts) > depth]
+    students = {(PlatformStudent(found["name"], found["number"]).key,) for _, found in named if found}
+    others = {parts for parts, found in named if not found and not depth}
+    return tuple(sorted(students | others | {file.parts[:1] for file in files if len(file.parts) > 1}))
+
+
+def _from_canvas(files: Sequence[HandedInFile], depth: int) -> list[HandedInFile] | None:
     found = []
     uploads = set()
     for file in files:
         match = _CANVAS_ANONYMOUS.fullmatch(file.parts[-1]) or _CANVAS.fullmatch(file.parts[-1])
-        if len(file.parts) != 1 or match is None:
+        if len(file.parts) != depth + 1 or match is None:
             return None
         student = PlatformStudent(match["name"], match["number"])
         uploads.add(match["upload"])
@@ -81,16 +85,11 @@ def _from_canvas(files: Sequence[HandedInFile]) -> list[HandedInFile] | None:
     return found if found and len(uploads) == len(found) else None
 
 
-def _moodle_student(name: str) -> PlatformStudent | None:
-    match = _MOODLE.fullmatch(name)
-    return PlatformStudent(match["name"], match["number"]) if match else None
-
-
-def _from_moodle(file: HandedInFile) -> HandedInFile | None:
+def _from_moodle(file: HandedInFile, depth: int) -> HandedInFile | None:
     """A file of Moodle's, by the outermost part of its name, which Moodle has written."""
-    match = _MOODLE.fullmatch(file.parts[0])
+    match = _MOODLE.fullmatch(file.parts[depth]) if len(file.parts) > depth else None
     if match is None:
         return None
     student = PlatformStudent(match["name"], match["number"])
-    inner = file.parts[1:] if len(file.parts) > 1 else (match["file"] or "",)
+    inner = file.parts[depth + 1 :] or (match["file"] or "",)
     return replace(file, parts=(student.key, *inner), given=file.parts)

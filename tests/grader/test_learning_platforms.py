@@ -116,6 +116,45 @@ def test_one_notebook_for_one_exercise_may_have_any_name(tmp_path: Path) -> None
     assert others["poe_103"].status is SubmissionStatus.MISSING, "that notebook is for another exercise"
 
 
+def test_a_folder_of_zips_is_one_class(tmp_path: Path) -> None:
+    """Canvas makes a zip an assignment; Moodle too; some platforms make one a student."""
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+
+    def graded_from(**zips: Sequence[str]) -> set[tuple[str, str]]:
+        for path in downloads.iterdir():
+            path.unlink()
+        for name, members in zips.items():
+            with zipfile.ZipFile(downloads / f"{name}.zip", "w") as bundle:
+                for member in members:
+                    bundle.writestr(member, f"{name}/{member}")
+        return set(counting(collect(downloads, (DOT, METRICS), unpacked=tmp_path / "unpacked", course=(DOT, METRICS))))
+
+    both = {("doejane_101", DOT.id), ("doejane_101", METRICS.id), ("roe_102", DOT.id)}
+    first = ["doejane_101_9001_scaled_dot_product.ipynb", "roe_LATE_102_9002_scaled_dot_product.ipynb"]
+    assert graded_from(one=first, two=["doejane_101_9003_classification.ipynb"]) == both
+    folder = "assignsubmission_file_"
+    first = [f"Jane Doe_101_{folder}/scaled_dot_product.ipynb", f"R Roe_102_{folder}/scaled_dot_product.ipynb"]
+    assert {student for student, _ in graded_from(one=first, two=[f"Jane Doe_101_{folder}/classification.ipynb"])} == {
+        "Jane Doe_101",
+        "R Roe_102",
+    }
+    assert graded_from(ada=["metrics/classification.ipynb"], bob=["scaled_dot_product.ipynb"]) == {
+        ("ada", METRICS.id),
+        ("bob", DOT.id),
+    }
+
+
+def test_a_student_cannot_hand_in_for_another_below_a_folder(tmp_path: Path) -> None:
+    entries = collected(
+        tmp_path,
+        "mallory/Jane Doe_101_assignsubmission_file_classification.ipynb",
+        "mallory/doejane_101_9001_classification.ipynb",
+        "jane/metrics/classification.ipynb",
+    )
+    assert set(counting(entries)) == {("jane", METRICS.id)}
+
+
 def test_names_of_no_platform_stay_what_they_are(tmp_path: Path) -> None:
     entries = collected(tmp_path, "team_12_34_classification.ipynb", "ada_classification.ipynb")
     assert {student for student, _ in counting(entries)} == {"team_12_34", "ada"}
