@@ -91,6 +91,7 @@ def _as_json(result: ClassResult) -> dict[str, object]:
     return {
         "records": [record.to_dict() for record in result.records],
         "reused": result.reused,
+        "identical": result.identical,
         "seconds": round(result.seconds, 3),
         "report": str(result.report),
         "gradebook": result.gradebook,

@@ -61,11 +61,12 @@ def render_class_report(
     feedback: str | None = "feedback",
     lessons: str | None = None,
     generated: datetime | None = None,
+    remarks: Sequence[str] = (),
 ) -> str:
     """The report as HTML.
 
     `feedback` is the folder of the feedback pages and `lessons` that of the notebooks, both relative to the report;
-    None for no links. Without `similarity` there is no section on it.
+    None for no links. Without `similarity` there is no section on it. `remarks` on the run stand below its date.
     """
     shares = [row.share for row in summary.students]
     links = FeedbackLinks(summary.exercises, feedback)
@@ -76,6 +77,7 @@ def render_class_report(
         script="class_report.js.j2",
         summary=summary,
         generated=generated.strftime("%Y-%m-%d %H:%M") if generated else "",
+        remarks=remarks,
         bars=score_bars(shares),
         mean=statistics.fmean(shares) if shares else None,
         median=statistics.median(shares) if shares else None,
@@ -107,6 +109,7 @@ def write_class_report(
     feedback_directory: Path | None = None,
     course_root: Path | None = None,
     generated: datetime | None = None,
+    remarks: Sequence[str] = (),
 ) -> Path:
     """Write the report, with links to feedback pages and to the notebooks of the course where these are given.
 
@@ -118,6 +121,7 @@ def write_class_report(
         feedback=_relative(feedback_directory, path),
         lessons=None if course_root is None else _relative(course_root / "exercises", path),
         generated=generated,
+        remarks=remarks,
     )
     write_text(path, html)
     return path

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from threading import Thread
 
@@ -20,6 +19,7 @@ from grader.gradebook.errors import GradebookError
 from grader.gradebook.files import remove_partial_files
 from grader.grading.collect import CollectedSubmission, collect
 from grader.grading.engine import LocalEngine
+from grader.grading.identical import IdenticalSubmissions, WaitingSubmission, code_hash
 from grader.grading.journal import JOURNAL_NAME, EarlierResults, Journal, JournalKey
 from grader.grading.output_folder import NO_LOCKS, claim
 from grader.grading.results_file import RESULTS_NAME
@@ -34,6 +34,7 @@ FEEDBACK_FOLDER, REPORT_NAME, GRADEBOOK_NAME = "feedback", "report.html", "grade
 CACHE_FOLDER = ".cache"
 STOPPED = "stopped; run the same command again to go on where it stopped"
 GRADER_FAILED = "The grader itself failed on this notebook ({error}); a person has to look at it."
+GRADED_ONCE = "{count} notebooks hold the same code as another one; identical code was graded once."
 _FASTEST_FIRST = (
     Framework.PYTHON,
     Framework.NUMPY,
@@ -74,11 +75,13 @@ class ClassRun:
 class ClassResult:
     """Everything a run produced.
 
-    `reused` counts results taken from the journal; `kept` is where the results are that these took the place of.
+    `reused` counts results taken from the journal, `identical` those that are another submission's with the same code;
+    `kept` is where the results are that these took the place of.
     """
 
     records: list[ResultRecord] = field(default_factory=list)
     reused: int = 0
+    identical: int = 0
     seconds: float = 0.0
     report: Path | None = None
     gradebook: str = ""
@@ -186,7 +189,7 @@ def _grade_entries(
 ) -> dict[int, ResultRecord]:
     by_id = {exercise.id: exercise for exercise in run.exercises}
     records: dict[int, ResultRecord] = {}
-    waiting: list[tuple[int, Exercise, CollectedSubmission, Submission]] = []
+    waiting: list[WaitingSubmission] = []
 
     def finish(index: int, record: ResultRecord, reused: bool) -> None:
         records[index] = record
@@ -208,34 +211,44 @@ def _grade_entries(
         if earlier is not None and earlier.status is not SubmissionStatus.GRADER_ERROR:
             finish(index, replace(earlier, source=reader.blank(exercise, entry).source), True)
         else:
-            waiting.append((index, exercise, entry, read))
+            digest = code_hash(exercise, read)
+            waiting.append(WaitingSubmission(index, exercise, entry, read.sha256, digest, read.notes))
     order = {exercise.id: number for number, exercise in enumerate(run.exercises)}
     # One exercise after the other: the process that has its checks is then warm.
-    waiting.sort(key=lambda item: (_FASTEST_FIRST.index(item[1].framework), order[item[1].id], item[0]))
-    engine.warm(*dict.fromkeys(exercise.framework for _, exercise, _, _ in waiting))
-    for index, record in _in_parallel(engine, reader, waiting):
-        journal.append(record)
-        finish(index, record, False)
+    waiting.sort(key=lambda one: (_FASTEST_FIRST.index(one.exercise.framework), order[one.exercise.id], one.index))
+    engine.warm(*dict.fromkeys(one.exercise.framework for one in waiting))
+    queue = IdenticalSubmissions(waiting)
+    for one, record in _in_parallel(engine, reader, queue):
+        for each, result_of_it in [(one, record), *queue.share(one, record)]:
+            journal.append(result_of_it)
+            finish(each.index, result_of_it, False)
+    result.identical = queue.shared
+    if queue.shared:
+        result.notes.append(GRADED_ONCE.format(count=queue.shared))
     return records
 
 
 def _in_parallel(
-    engine: SubmissionEngine,
-    reader: SubmissionReader,
-    waiting: Iterable[tuple[int, Exercise, CollectedSubmission, Submission]],
-) -> Iterable[tuple[int, ResultRecord]]:
-    """Grade what is waiting, yielding results as they come; no more is handed over than the engine can use."""
-    left = iter(waiting)
-    pending: dict[Future[ResultRecord], tuple[int, ResultRecord]] = {}
+    engine: SubmissionEngine, reader: SubmissionReader, queue: IdenticalSubmissions
+) -> Iterable[tuple[WaitingSubmission, ResultRecord]]:
+    """Grade what is queued, yielding results as they come; no more is handed over than the engine can use.
+
+    A notebook is read again when its turn comes, so that the code of thousands is not held until then.
+    """
+    pending: dict[Future[ResultRecord], tuple[WaitingSubmission, ResultRecord]] = {}
     while True:
-        for index, exercise, entry, submission in islice(left, max(0, engine.at_once - len(pending))):
-            blank = reader.blank(exercise, entry, submission.sha256)
-            pending[engine.submit(exercise, entry, submission)] = index, blank
+        while len(pending) < engine.at_once and (one := queue.take()) is not None:
+            read = _read_safely(reader, one.exercise, one.collected)
+            if isinstance(read, ResultRecord):  # it was changed since it was read first
+                yield one, read
+                continue
+            blank = reader.blank(one.exercise, one.collected, read.sha256)
+            pending[engine.submit(one.exercise, one.collected, read)] = one, blank
         if not pending:
             return
         for future in wait(pending, return_when=FIRST_COMPLETED).done:
-            index, blank = pending.pop(future)
-            yield index, _result(future, blank)
+            one, blank = pending.pop(future)
+            yield one, _result(future, blank)
 
 
 def _read_safely(reader: SubmissionReader, exercise: Exercise, entry: CollectedSubmission) -> Submission | ResultRecord:
@@ -300,6 +313,7 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
             feedback_directory=feedback,
             course_root=run.course.root,
             generated=datetime.now(),
+            remarks=[GRADED_ONCE.format(count=result.identical)] if result.identical else (),
         )
     _write_gradebook(run, result)
     attempts.finish(result.notes)

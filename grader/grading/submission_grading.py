@@ -123,7 +123,16 @@ def _unchecked(blank: ResultRecord, exercise: Exercise, status: SubmissionStatus
 
 
 def _stub(exercise: Exercise) -> Stub | None:
-    return read_stub(exercise.stub_path) if exercise.stub_path.is_file() else None
+    try:
+        status = exercise.stub_path.stat()
+    except OSError:
+        return None
+    return _read_stub(exercise.stub_path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache
+def _read_stub(path: Path, _changed: int, _size: int) -> Stub:
+    return read_stub(path)
 
 
 def _not_run(exercise: Exercise, result: JobResult, message: str) -> tuple[CheckRecord, ...]:
