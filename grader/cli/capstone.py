@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from grader.cli import capstone_explain, capstone_serving
+from grader.cli.capstone_options import Backbone, BundleFolder, Pack, Weights
 from grader.cli.options import Json
 
 app = typer.Typer(
@@ -27,22 +28,6 @@ class PresetName(enum.StrEnum):
 
 Preset = Annotated[
     PresetName, typer.Option(help="cpu: minutes on two cores. gpu: a vision transformer in bfloat16, compiled.")
-]
-Pack = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR", exists=True, file_okay=False, help="Read the data from a pack instead of the installed packages."
-    ),
-]
-Weights = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", dir_okay=False, help="Pretrained weights. Default: those that are shipped."),
-]
-Backbone = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="A CLIP or SigLIP checkpoint instead of our model: a folder, or a name on the hub."
-    ),
 ]
 Target = Annotated[str, typer.Option(metavar="VENDOR", help="The new vendor: Appl, FB, Goog, Joy, Sams, Twtr or Wind.")]
 
@@ -146,9 +131,7 @@ def train(
 
 @app.command()
 def grade(
-    bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", exists=True, file_okay=False, help="What `course capstone train` wrote.")
-    ] = Path("results/capstone"),
+    bundle: BundleFolder = Path("results/capstone"),
     pack: Pack = None,
     weights: Weights = None,
     target: Target = "Wind",

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from grader.cli.capstone_options import Backbone, BundleFolder, Pack, Weights
 from grader.cli.options import Json
 
 
@@ -19,9 +20,7 @@ class WayName(enum.StrEnum):
 
 
 def explain(
-    bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", exists=True, file_okay=False, help="What `course capstone train` wrote.")
-    ] = Path("results/capstone"),
+    bundle: BundleFolder = Path("results/capstone"),
     method: Annotated[
         str,
         typer.Option(metavar="METHOD", help="Which of the run's models: zero-shot, full, lora, replay and so on."),
@@ -63,22 +62,9 @@ def explain(
     output: Annotated[
         Path | None, typer.Option(metavar="DIR", file_okay=False, help="Default: BUNDLE/explanations/METHOD.")
     ] = None,
-    pack: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            exists=True,
-            file_okay=False,
-            help="Read the data from a pack instead of the installed packages.",
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", dir_okay=False, help="Pretrained weights. Default: those that are shipped."),
-    ] = None,
-    backbone: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The checkpoint that the run was tuned from, if any.")
-    ] = None,
+    pack: Pack = None,
+    weights: Weights = None,
+    backbone: Backbone = None,
     as_json: Json = False,
 ) -> None:
     """Show which patches of a drawing a tuned model's answer rests on, and whether that map can be believed.

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from grader.cli.capstone_options import BundleFolder, Pack, Weights
 from grader.cli.options import Json
 
 
@@ -34,9 +35,7 @@ _Waiting = Annotated[
 
 
 def export(
-    bundle: Annotated[
-        Path, typer.Argument(metavar="BUNDLE", exists=True, file_okay=False, help="What `course capstone train` wrote.")
-    ] = Path("results/capstone"),
+    bundle: BundleFolder = Path("results/capstone"),
     method: Annotated[
         str,
         typer.Option(metavar="METHOD", help="Which of the run's models: linear-probe, full, lora, replay and so on."),
@@ -50,19 +49,8 @@ def export(
     sparsity: Annotated[
         float, typer.Option(min=0.01, max=0.99, metavar="PART", help="Weights that pruning sets to zero.")
     ] = 0.5,
-    pack: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            exists=True,
-            file_okay=False,
-            help="Read the data from a pack instead of the installed packages.",
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", dir_okay=False, help="Pretrained weights. Default: those that are shipped."),
-    ] = None,
+    pack: Pack = None,
+    weights: Weights = None,
     as_json: Json = False,
 ) -> None:
     """Export a tuned model to ONNX, with the embeddings of all names beside it.
