@@ -44,21 +44,30 @@ app = typer.Typer(
 
 
 def _add(name: str, run: Callable[..., None], panel: str) -> None:
-    """Add a command; the paragraphs of its help are joined, because typer keeps the line breaks of the source."""
+    app.command(name, help=_help_text(run), rich_help_panel=panel)(run)
+
+
+def _add_group(name: str, group: typer.Typer, panel: str) -> None:
+    for command in group.registered_commands:
+        command.help = _help_text(command.callback)
+    app.add_typer(group, name=name, rich_help_panel=panel)
+
+
+def _help_text(run: object) -> str:
+    """A command's docstring, each paragraph on one line, because typer keeps the line breaks of the source."""
     paragraphs = (inspect.getdoc(run) or "").split("\n\n")
-    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-    app.command(name, help=text, rich_help_panel=panel)(run)
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 _add("list", exercises.run, _STUDY)
 _add("check", check.run, _STUDY)
-app.add_typer(capstone.app, name="capstone", rich_help_panel=_STUDY)
+_add_group("capstone", capstone.app, _STUDY)
 _add("build", build.run, _TEACH)
 _add("collect", collect.run, _TEACH)
 _add("grade", grade.run, _TEACH)
 _add("regrade", regrade.run, _TEACH)
 _add("diff", diff.run, _TEACH)
-app.add_typer(export.app, name="export", rich_help_panel=_TEACH)
+_add_group("export", export.app, _TEACH)
 _add("verify", verify.run, _TEACH)
 _add("coverage", coverage.run, _TEACH)
 _add("doctor", doctor.run, _MACHINE)

@@ -86,6 +86,13 @@ class TestHelp:
         for option in options:
             assert option in text
 
+    @pytest.mark.parametrize("command", [("check",), ("capstone", "explain"), ("export", "gradescope")])
+    def test_paragraphs_are_filled_whatever_the_lines_of_the_source(self, command, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "400")
+        text = help_of(*command).split("╭")[0]
+        paragraphs = [line for line in text.splitlines() if line.strip()][1:]
+        assert paragraphs and all(line.rstrip().endswith((".", ":")) for line in paragraphs)
+
     def test_without_arguments(self, course):
         result = course()
         assert "Usage: course" in result.out + result.err
