@@ -95,6 +95,7 @@ def _as_json(result: ClassResult) -> dict[str, object]:
         "seconds": round(result.seconds, 3),
         "report": str(result.report),
         "gradebook": result.gradebook,
+        "late": [entry.to_dict() for entry in result.late],
         "notes": result.notes,
     }
 

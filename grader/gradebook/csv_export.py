@@ -18,6 +18,7 @@ from grader.gradebook.wording import clean_text
 
 if TYPE_CHECKING:
     from grader.course import Course
+    from grader.gradebook.late_penalties import LateSubmission
 
 GRADES_FILE = "grades.csv"
 CHECKS_FILE = "checks.csv"
@@ -49,15 +50,22 @@ def safe_cell(value: Value) -> Value:
     return f"'{text}" if text.lstrip(" \n\ufeff\xa0").startswith(_FORMULA_STARTS) else text
 
 
-def grades_table(summary: ClassSummary) -> list[list[Value]]:
+def grades_table(summary: ClassSummary, late: Sequence[LateSubmission] = ()) -> list[list[Value]]:
     """One row a student: points of every exercise, total and maximum, headed by the ids of the exercises.
 
     An exercise without a score (not handed in, refused, or grading broke) is an empty cell, which a sum takes for zero.
+    Where somebody lost points for being late, these have a column of their own and the total is what is left.
     """
-    rows: list[list[Value]] = [["student", *(exercise.exercise for exercise in summary.exercises), "total", "max"]]
+    penalties = {(entry.student, entry.exercise): entry.penalty for entry in late if entry.penalty}
+    exercises = [exercise.exercise for exercise in summary.exercises]
+    rows: list[list[Value]] = [["student", *exercises, *(["late_penalty"] if penalties else []), "total", "max"]]
     for row in summary.students:
         scores: list[Value] = ["" if cell.status in _NO_SCORE else _number(cell.points) for cell in row.cells]
-        rows.append([row.student, *scores, _number(row.points), _number(row.max_points)])
+        # A penalty may also take points that a person gave, which are not in this table.
+        lost = sum(min(penalties.get((row.student, cell.exercise), 0.0), cell.points) for cell in row.cells)
+        if penalties:
+            scores.append(_number(lost))
+        rows.append([row.student, *scores, _number(row.points - lost), _number(row.max_points)])
     return rows
 
 
@@ -86,13 +94,15 @@ def to_csv(rows: Iterable[Sequence[Value]]) -> str:
     return buffer.getvalue()
 
 
-def write_csv(records: Sequence[ResultRecord], course: Course, directory: Path) -> tuple[Path, Path]:
+def write_csv(
+    records: Sequence[ResultRecord], course: Course, directory: Path, *, late: Sequence[LateSubmission] = ()
+) -> tuple[Path, Path]:
     """Write grades.csv and checks.csv into a directory, and return their paths.
 
     Raises OSError when they cannot be written.
     """
     grades, checks = directory / GRADES_FILE, directory / CHECKS_FILE
-    write_text(grades, to_csv(grades_table(summarise(records, course))))
+    write_text(grades, to_csv(grades_table(summarise(records, course), late)))
     write_text(checks, to_csv(checks_table(records)))
     return grades, checks
 

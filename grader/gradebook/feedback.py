@@ -25,6 +25,7 @@ from grader.gradebook.wording import (
 
 if TYPE_CHECKING:
     from grader.course import Course, Exercise
+    from grader.gradebook.late_penalties import LateSubmission
 
 MESSAGE_LIMIT = 6_000
 VALUE_LIMIT = 2_000
@@ -41,6 +42,9 @@ NO_DIAGNOSIS = (
 )
 ALL_PASSED = "Every check passes."
 WRITTEN_PENDING = "The written answer (up to {points} more points) is read by a person and is not part of this number."
+LATE = "Handed in {late} after it was due ({due} UTC)."
+PENALTY = "That costs {points} points, which are still in the number above."
+NO_PENALTY = "No points are taken for that."
 MORE_NOTES = "… and {count} more."
 
 _WITHOUT_PAGE = frozenset({SubmissionStatus.MISSING, SubmissionStatus.REFUSED, SubmissionStatus.DUPLICATE})
@@ -68,7 +72,9 @@ def has_page(status: SubmissionStatus) -> bool:
     return status not in _WITHOUT_PAGE
 
 
-def render_feedback(record: ResultRecord, exercise: Exercise, course: Course) -> str:
+def render_feedback(
+    record: ResultRecord, exercise: Exercise, course: Course, late: LateSubmission | None = None
+) -> str:
     """The feedback page of one submission, as HTML that loads nothing and runs nothing."""
     status, message = explain_status(record, MESSAGE_LIMIT)
     checks = _check_views(record.checks)
@@ -92,6 +98,7 @@ def render_feedback(record: ResultRecord, exercise: Exercise, course: Course) ->
         written=WRITTEN_PENDING.format(points=format_points(exercise.written_points))
         if exercise.written_points
         else "",
+        late=_explain_late(late) if late else "",
         complete=complete,
         passed=passed,
         checks=checks,
@@ -103,22 +110,34 @@ def render_feedback(record: ResultRecord, exercise: Exercise, course: Course) ->
     )
 
 
-def write_feedback(course: Course, records: Sequence[ResultRecord], directory: Path) -> list[Path]:
+def write_feedback(
+    course: Course, records: Sequence[ResultRecord], directory: Path, *, late: Sequence[LateSubmission] = ()
+) -> list[Path]:
     """Write the page of every record that counts into `directory`, and return their paths.
 
     Records of exercises that the course does not have are left out; so are refused files, duplicates and exercises that
     were not handed in. Raises OSError when a page cannot be written.
     """
     exercises = {exercise.id: exercise for exercise in course.exercises}
+    too_late = {(entry.student, entry.exercise): entry for entry in late}
     written = []
     for record in counted_records(records).values():
         exercise = exercises.get(record.exercise)
         if exercise is None or not has_page(record.status):
             continue
         path = directory / feedback_path(record.student, exercise.topic, exercise.slug)
-        write_text(path, render_feedback(record, exercise, course))
+        write_text(path, render_feedback(record, exercise, course, too_late.get((record.student, record.exercise))))
         written.append(path)
     return written
+
+
+def _explain_late(late: LateSubmission) -> str:
+    minutes = max(1, round(late.seconds_late / 60))
+    days, hours = divmod(minutes // 60, 24)
+    units = [(days, "day"), (hours, "hour"), (minutes % 60, "minute")]
+    shown = [f"{count} {unit}{'s' if count > 1 else ''}" for count, unit in units if count][:2]
+    costs = PENALTY.format(points=format_points(late.penalty)) if late.penalty else NO_PENALTY
+    return f"{LATE.format(late=' and '.join(shown), due=late.due.strftime('%Y-%m-%d %H:%M'))} {costs}"
 
 
 def _check_views(checks: Sequence[CheckRecord]) -> list[CheckView]:

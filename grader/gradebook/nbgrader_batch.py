@@ -18,7 +18,8 @@ class PlannedSubmission:
     """One student's submission of one assignment: plans by notebook; a notebook left out keeps what it has.
 
     A student who handed in nothing gets no submission, which is how nbgrader records that; one there is gets zeros.
-    `changed` holds (notebook, grade_id) of written answers that differ from those graded last time.
+    `changed` holds (notebook, grade_id) of written answers that differ from those graded last time, `missing` the
+    notebooks that were not handed in.
     """
 
     student: str
@@ -27,6 +28,7 @@ class PlannedSubmission:
     timestamp: datetime | None
     notebooks: Mapping[str, PlannedNotebook]
     changed: frozenset[tuple[str, str]] = frozenset()
+    missing: frozenset[str] = frozenset()
 
 
 @dataclass

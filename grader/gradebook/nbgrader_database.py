@@ -12,9 +12,11 @@ from grader.gradebook.autograded_copy import write_copy
 from grader.gradebook.errors import GradebookError
 from grader.gradebook.files import is_folder_name
 from grader.gradebook.grade_plan import require_cells
+from grader.gradebook.late_penalties import LatePenalties, LateSubmission
 from grader.gradebook.nbgrader_batch import write_batch
 from grader.gradebook.nbgrader_connection import begin_writing, database_file, open_gradebook
 from grader.gradebook.nbgrader_plan import Copy, Planner
+from grader.gradebook.nbgrader_settings import read_settings
 from grader.gradebook.nbgrader_structure import write_structure
 from grader.gradebook.solution_cells import SolutionNotebook, read_solution
 from grader.gradebook.summary import counted_records
@@ -32,12 +34,13 @@ COPY_FAILED = "{path} could not be written ({reason}). The scores are in the gra
 
 @dataclass
 class GradebookReport:
-    """What was written; `waiting` grades wait for a person, `notes` are for the instructor."""
+    """What was written; `waiting` grades wait for a person, `late` came after it was due, `notes` are for people."""
 
     students: int = 0
     submissions: int = 0
     grades: int = 0
     waiting: int = 0
+    late: list[LateSubmission] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -54,9 +57,9 @@ def write_gradebook(
 
     `notebooks` are the submitted files by (student, exercise id), by default each record's `source`: their written
     answers decide what waits for a person, and their copies go to `autograded/<student>/<topic>/<exercise>.ipynb` below
-    `course_directory`, which is the database's folder unless given; times of submission come from its `submitted/`.
-    Nothing is executed. One batch of students is one transaction; manual scores, extra credit and a person's comments
-    stay as they are.
+    `course_directory`, which is the database's folder unless given; times of submission come from the files beside the
+    notebooks, and what is late gets nbgrader's penalty. Nothing of a student's is executed. One batch of students is
+    one transaction; manual scores, extra credit and a person's comments stay as they are.
 
     Raises GradebookError for a locked, read-only or broken database, for built notebooks that are missing or do not fit
     the checks, and for copies that cannot be written.
@@ -75,6 +78,8 @@ def write_gradebook(
         report.notes.append(NO_COPIES)
     planner = Planner(solutions, counted, notebooks or {}, directory)
     students = sorted({student for student, _ in counted})
+    settings = [course.root] if directory is None else [course.root, directory]
+    penalties = LatePenalties(lambda: read_settings(*settings))
     with open_gradebook(database_url, course_id) as gradebook:
         begin_writing(gradebook)
         report.notes += write_structure(gradebook, solutions.values())
@@ -84,6 +89,7 @@ def write_gradebook(
             planned, copies = planner.plan(batch)
             begin_writing(gradebook)
             counts = write_batch(gradebook, planned)
+            report.late += penalties.apply(gradebook, planned)
             gradebook.db.commit()
             _write_copies(copies)
             report.students += len(batch)

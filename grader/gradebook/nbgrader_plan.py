@@ -15,9 +15,14 @@ from grader.gradebook.files import write_text
 from grader.gradebook.grade_plan import PlannedNotebook, plan_notebook
 from grader.gradebook.nbgrader_batch import PlannedSubmission
 from grader.gradebook.solution_cells import SolutionNotebook
+from grader.gradebook.submission_files import (
+    SECRET_FILE,
+    TIMESTAMP_FILE,
+    BadTimestamp,
+    parse_timestamp,
+    read_small_text,
+)
 
-TIMESTAMP_FILE = "timestamp.txt"
-TIMESTAMP_LIMIT = 200  # characters
 BAD_TIMESTAMP = "{path} is not a time; the submission is in the gradebook without one"
 
 
@@ -76,9 +81,12 @@ class Planner:
             before, now = answer_texts(read_submission(path), solution), answer_texts(submitted, solution)
             changed.update((solution.slug, grade_id) for grade_id in before if before[grade_id] != now.get(grade_id))
             copies.append(Copy(path, build_copy(record, solution, submitted)))
-        handed_in = any(record and record.status is not SubmissionStatus.MISSING for _, record in records)
-        timestamp = self._timestamp(student, topic) if handed_in else None
-        return PlannedSubmission(student, topic, handed_in, timestamp, plans, frozenset(changed))
+        there = [record for _, record in records if record and record.status is not SubmissionStatus.MISSING]
+        missing = frozenset(
+            solution.slug for solution, record in records if record and record.status is SubmissionStatus.MISSING
+        )
+        timestamp = self._timestamp(student, topic, there) if there else None
+        return PlannedSubmission(student, topic, bool(there), timestamp, plans, frozenset(changed), missing)
 
     def _source(self, record: ResultRecord) -> Path | None:
         if record.status is SubmissionStatus.REFUSED:
@@ -86,21 +94,39 @@ class Planner:
         known = self._notebooks.get((record.student, record.exercise))
         return known or (Path(record.source) if record.source.endswith(".ipynb") else None)
 
-    def _timestamp(self, student: str, topic: str) -> datetime | None:
-        """When the topic was handed in, as nbgrader notes it; formgrader compares it with the gradebook."""
-        from nbgrader.utils import parse_utc
+    def _timestamp(self, student: str, topic: str, records: Sequence[ResultRecord]) -> datetime | None:
+        """When the topic was handed in, as nbgrader notes it beside the notebooks.
 
+        formgrader takes a submission for graded when submitted/ of its course directory, autograded/ and the gradebook
+        name the same time, so the time is written to both; the secret, by which nbgrader releases feedback, goes along.
+        """
         if self._directory is None:
             return None
-        path = self._directory / "submitted" / student / topic / TIMESTAMP_FILE
+        ours = self._directory / "submitted" / student / topic
+        handed_in = self._folder(student, topic, records) or ours
+        text = read_small_text(handed_in / TIMESTAMP_FILE)
+        timestamp = None
         try:
-            text = path.read_bytes()[:TIMESTAMP_LIMIT].decode()
-        except (OSError, UnicodeDecodeError):
-            return None
-        try:
-            timestamp: datetime = parse_utc(text.strip())
-        except (ValueError, OverflowError, TypeError):
-            self.notes.append(BAD_TIMESTAMP.format(path=path))
-            return None
-        write_text(self._directory / "autograded" / student / topic / TIMESTAMP_FILE, text)
+            timestamp = parse_timestamp(text) if text is not None else None
+        except BadTimestamp:
+            self.notes.append(BAD_TIMESTAMP.format(path=handed_in / TIMESTAMP_FILE))
+        copied = [self._directory / "autograded" / student / topic]
+        if handed_in.absolute() != ours.absolute():
+            copied.append(ours)
+        for folder in copied:
+            if text is None or timestamp is None:
+                (folder / TIMESTAMP_FILE).unlink(missing_ok=True)
+            else:
+                write_text(folder / TIMESTAMP_FILE, text)
+        secret = read_small_text(handed_in / SECRET_FILE)
+        if secret and secret.strip().isalnum():
+            write_text(copied[0] / SECRET_FILE, secret)
         return timestamp
+
+    def _folder(self, student: str, topic: str, records: Sequence[ResultRecord]) -> Path | None:
+        """The folder <student>/<topic> that a submission was read from; None for any other layout."""
+        for record in records:
+            source = self._source(record)
+            if source is not None and source.is_file() and source.parent.name == topic:
+                return source.parent
+        return None

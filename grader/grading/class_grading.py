@@ -10,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from grader.behaviours import Diagnostician
 from grader.checking.outcome import SubmissionStatus
@@ -29,6 +30,9 @@ from grader.grading.temporary_directory import TemporaryDirectoryError
 from grader.grading.unwritable import Attempts
 from grader.libraries import explain_missing
 from grader.notebooks.submission import Submission
+
+if TYPE_CHECKING:
+    from grader.gradebook.late_penalties import LateSubmission
 
 FEEDBACK_FOLDER, REPORT_NAME, GRADEBOOK_NAME = "feedback", "report.html", "gradebook.db"
 CACHE_FOLDER = ".cache"
@@ -87,6 +91,7 @@ class ClassResult:
     gradebook: str = ""
     notes: list[str] = field(default_factory=list)
     kept: Path | None = None
+    late: list[LateSubmission] = field(default_factory=list)
 
 
 def grade_class(
@@ -289,6 +294,7 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     from grader.gradebook.class_tables import TABLES_FOLDER, ClassTables, write_class_tables
     from grader.gradebook.csv_export import write_csv
     from grader.gradebook.feedback import write_feedback
+    from grader.gradebook.late_penalties import write_late_table
     from grader.gradebook.submitted_code import compare_class
     from grader.gradebook.summary import summarise
     from grader.grading.runs import write_run
@@ -297,10 +303,12 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     attempts = Attempts()
     with attempts.at(run.output / RESULTS_NAME):
         result.kept = write_run(run.output, result.records)
+    _write_gradebook(run, result)  # before the others, which show what nbgrader takes off for being late
     with attempts.at(run.output):
-        write_csv(result.records, run.course, run.output)
+        write_csv(result.records, run.course, run.output, late=result.late)
+        write_late_table(result.late, run.output)
     with attempts.at(feedback):
-        write_feedback(run.course, result.records, feedback)
+        write_feedback(run.course, result.records, feedback, late=result.late)
     summary = summarise(result.records, run.course)
     similarity = compare_class(result.records, run.course)
     with attempts.at(tables):
@@ -315,7 +323,6 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
             generated=datetime.now(),
             remarks=[GRADED_ONCE.format(count=result.identical)] if result.identical else (),
         )
-    _write_gradebook(run, result)
     attempts.finish(result.notes)
 
 
@@ -328,6 +335,7 @@ def _write_gradebook(run: ClassRun, result: ClassResult) -> None:
         report = write_gradebook(run.course, result.records, url, course_directory=run.output)
         result.gradebook = masked_url(url)
         result.notes += report.notes
+        result.late = report.late
     except GradebookError as error:
         result.notes.append(f"The gradebook was not written: {error}")
     except ModuleNotFoundError as error:

@@ -18,6 +18,7 @@ from grader.notebooks.roles import ANSWER_PLACEHOLDER, Role
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+NBGRADER_FEEDBACK = "nbgrader_feedback"
 _UNNAMED = "the code of this cell"
 _RAISE = 'raise NotImplementedError("write {}")'
 _CODE_STUB = f"# YOUR CODE HERE\n{_RAISE.format(_UNNAMED)}"
@@ -82,10 +83,12 @@ def configure(config: Any) -> None:
     """Settings for nbgrader's own commands, run in the course's folder: for `nbgrader_config.py`.
 
     `nbgrader generate_assignment` then writes the very stubs of `course build`. What a submission prints on stderr (a
-    warning) no longer costs the points of the cell.
+    warning) no longer costs the points of the cell. nbgrader's feedback has a folder of its own: it skips a student
+    whose folder is there, and `course grade` writes its own feedback into `feedback/`.
     """
     config.CourseDirectory.source_directory = "solutions"
     config.CourseDirectory.release_directory = "exercises"
+    config.CourseDirectory.feedback_directory = NBGRADER_FEEDBACK
     config.GenerateAssignment.preprocessors = ASSIGNMENT_STEPS
     config.IgnorePattern.enabled = True
     config.IgnorePattern.pattern = r"(?s).*"

@@ -219,7 +219,7 @@ def test_the_stub_handed_in_gets_nothing_and_needs_nobody(graded: tuple[Path, An
 @each_graded
 def test_feedback_is_written_and_export_agrees_with_the_database(graded: tuple[Path, Any], exercise: Exercise) -> None:
     root, api = graded
-    page = root / "feedback" / "wrong" / exercise.topic / f"{exercise.slug}.html"
+    page = root / "nbgrader_feedback" / "wrong" / exercise.topic / f"{exercise.slug}.html"
     assert "Hidden check, " in page.read_text(encoding="utf-8")
     with open(root / "grades.csv", newline="", encoding="utf-8") as file:
         rows = {(row["assignment"], row["student_id"]): row for row in csv.DictReader(file)}

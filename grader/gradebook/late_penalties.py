@@ -1,0 +1,149 @@
+"""Penalties for late submissions: nbgrader's due dates, extensions and plugin, as `nbgrader autograde` applies them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from grader.gradebook.csv_export import Value, to_csv
+from grader.gradebook.errors import GradebookError
+from grader.gradebook.files import write_text
+from grader.gradebook.nbgrader_batch import PlannedSubmission
+
+if TYPE_CHECKING:
+    from nbgrader.api import Gradebook
+    from traitlets.config import Config
+
+LATE_FILE = "late_submissions.csv"
+LATE_COLUMNS = ("student", "exercise", "handed_in_utc", "due_utc", "seconds_late", "score", "penalty")
+BAD_PLUGIN = (
+    "the plugin for late submissions failed ({reason}). It is AssignLatePenalties.plugin_class in nbgrader_config.py"
+)
+
+
+@dataclass(frozen=True)
+class LateSubmission:
+    """A notebook that was handed in late. Times are in UTC; `due` has the student's extension in it.
+
+    `score` is nbgrader's before the penalty, with points given by a person and extra credit; `penalty` is in points.
+    """
+
+    student: str
+    exercise: str
+    handed_in: datetime
+    due: datetime
+    seconds_late: float
+    score: float
+    penalty: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {**vars(self), "handed_in": self.handed_in.isoformat() + "Z", "due": self.due.isoformat() + "Z"}
+
+
+class LatePenalties:
+    """Applies nbgrader's plugin for late submissions. The settings are read when the first late one is found."""
+
+    def __init__(self, read_settings: Callable[[], Config]) -> None:
+        self._read_settings = read_settings
+        self._plugin: Any = None
+
+    def apply(self, gradebook: Gradebook, planned: Sequence[PlannedSubmission]) -> list[LateSubmission]:
+        """Write the penalties of these submissions, whose scores are already in the gradebook; commits nothing.
+
+        A penalty that is no longer due is taken back. Raises GradebookError when the plugin fails.
+        """
+        from nbgrader.api import SubmittedNotebook
+        from sqlalchemy import update
+
+        late: list[LateSubmission] = []
+        penalties: list[dict[str, Any]] = []
+        by_key = {(submission.student, submission.assignment): submission for submission in planned}
+        for row in _notebooks(gradebook, planned):
+            submission = by_key.get((row.student_id, row.assignment))
+            if submission is None or row.notebook not in submission.notebooks:
+                continue  # not graded now, so it keeps what it has
+            penalty = None
+            due = row.duedate + row.extension if row.duedate and row.extension else row.duedate
+            if row.timestamp and due and row.timestamp > due and row.notebook not in submission.missing:
+                seconds = (row.timestamp - due).total_seconds()
+                penalty = self._penalty(row.student_id, float(row.score), seconds)
+                exercise = f"{row.assignment}/{row.notebook}"
+                times = (row.timestamp, due, seconds)
+                late.append(LateSubmission(row.student_id, exercise, *times, float(row.score), penalty or 0.0))
+            if penalty != row.late_submission_penalty:
+                penalties.append({"id": row.id, "late_submission_penalty": penalty})
+        if penalties:
+            gradebook.db.execute(update(SubmittedNotebook), penalties)
+        return late
+
+    def _penalty(self, student: str, score: float, seconds: float) -> float | None:
+        try:
+            if self._plugin is None:
+                self._plugin = _start_plugin(self._read_settings())
+            penalty = self._plugin.plugin_inst.late_submission_penalty(student, score, seconds)
+            if penalty is None:
+                return None
+            return float(self._plugin._check_late_penalty(SimpleNamespace(score=score), penalty))
+        except GradebookError:
+            raise
+        except Exception as error:  # the plugin is the instructor's own code
+            raise GradebookError(BAD_PLUGIN.format(reason=f"{type(error).__name__}: {error}")) from error
+
+
+def late_table(late: Sequence[LateSubmission]) -> list[list[Value]]:
+    """One row a late notebook."""
+    rows: list[list[Value]] = [list(LATE_COLUMNS)]
+    for entry in late:
+        times = [entry.handed_in.isoformat() + "Z", entry.due.isoformat() + "Z"]
+        rows.append([entry.student, entry.exercise, *times, entry.seconds_late, entry.score, entry.penalty])
+    return rows
+
+
+def write_late_table(late: Sequence[LateSubmission], directory: Path) -> None:
+    """Write late_submissions.csv, or remove an earlier one when nothing is late. Raises OSError."""
+    path = directory / LATE_FILE
+    if late:
+        write_text(path, to_csv(late_table(late)))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _start_plugin(settings: Config) -> Any:
+    from nbgrader.preprocessors import AssignLatePenalties
+
+    preprocessor = AssignLatePenalties(config=settings)
+    preprocessor.log = logging.Logger("nbgrader", logging.ERROR)  # its warnings repeat what the tables say
+    preprocessor.init_plugin()
+    return preprocessor
+
+
+def _notebooks(gradebook: Gradebook, planned: Sequence[PlannedSubmission]) -> Sequence[Any]:
+    """Submitted notebooks of these students and assignments, with scores, times and penalties as they are now."""
+    from nbgrader.api import Assignment, Notebook, SubmittedAssignment, SubmittedNotebook
+    from sqlalchemy import select
+
+    statement = (
+        select(
+            SubmittedNotebook.id,
+            SubmittedNotebook.late_submission_penalty,
+            SubmittedNotebook.score.label("score"),
+            SubmittedAssignment.student_id,
+            SubmittedAssignment.timestamp,
+            SubmittedAssignment.extension,
+            Assignment.duedate,
+            Assignment.name.label("assignment"),
+            Notebook.name.label("notebook"),
+        )
+        .join(SubmittedAssignment, SubmittedNotebook.assignment_id == SubmittedAssignment.id)
+        .join(Notebook, SubmittedNotebook.notebook_id == Notebook.id)
+        .join(Assignment, SubmittedAssignment.assignment_id == Assignment.id)
+        .where(SubmittedAssignment.student_id.in_(sorted({submission.student for submission in planned})))
+    )
+    rows: Sequence[Any] = gradebook.db.execute(statement).all()
+    return rows
