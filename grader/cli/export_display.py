@@ -24,7 +24,8 @@ from grader.platforms.points import ExportError, StudentPoints, points_by_studen
 
 GRADEBOOK_NAME = "gradebook.db"  # of class_grading, which need not be imported for it
 CANVAS_FILE, MOODLE_FILE, JUNIT_FILE = "canvas.csv", "moodle.csv", "junit.xml"
-MAX_SHOWN = 50
+MAX_SHOWN, MAX_NAMES = 50, 10
+WITHOUT_RESULTS = "{count} students there have no points here, and stay as they are: {names}"
 SEVERAL_EXERCISES = "{folder} has results of {count} exercises; name those of this assignment with --exercise: {names}"
 NOTHING_OF = "{folder} has no results of {names}; it has: {known}"
 OTHER_MAXIMUM = (
@@ -67,6 +68,7 @@ def export_canvas(
     notes = [*results.notes, *_other_maximum(points, {c: gradebook.possible(c) for c in points}, scale)]
     path = output or source.folder / CANVAS_FILE
     write_text(path, export.text)
+    notes += _without_results(export.without_results)
     return _report(path, export.filled, export.unmatched, notes, as_json=as_json)
 
 
@@ -94,6 +96,7 @@ def export_moodle(
     notes = [*results.notes, *_other_maximum({column: points}, {column: maximum}, scale)]
     path = output or source.folder / MOODLE_FILE
     write_text(path, export.text)
+    notes += _without_results(export.without_results)
     return _report(path, {column: export.filled}, export.unmatched, notes, as_json=as_json)
 
 
@@ -126,6 +129,12 @@ def _other_maximum(
         ours, theirs = max((one.max_points for one in students), default=0.0), possible[column]
         if theirs is not None and not scale and students and abs(ours - theirs) > 0.005:
             yield OTHER_MAXIMUM.format(column=column, ours=ours, theirs=theirs)
+
+
+def _without_results(names: Sequence[str]) -> Iterable[str]:
+    if names:
+        some = "; ".join(names[:MAX_NAMES]) + ("; …" if len(names) > MAX_NAMES else "")
+        yield WITHOUT_RESULTS.format(count=len(names), names=some)
 
 
 def _report(

@@ -100,11 +100,15 @@ class CanvasGradebook:
 
 @dataclass(frozen=True)
 class CanvasExport:
-    """The text to import, how many cells of each column were filled, and whose points are not in it."""
+    """The text to import, how many cells of each column were filled, and whose points are not in it.
+
+    `without_results` are the students of the gradebook that nothing was filled in for.
+    """
 
     text: str
     filled: Mapping[str, int]
     unmatched: tuple[Unmatched, ...]
+    without_results: tuple[str, ...] = ()
 
 
 def read_gradebook(path: Path) -> CanvasGradebook:
@@ -155,7 +159,8 @@ def fill_gradebook(
     buffer = io.StringIO()
     csv.writer(buffer, delimiter=gradebook.delimiter, lineterminator="\n").writerows(rows)
     text = (_BYTE_ORDER_MARK if gradebook.has_mark else "") + buffer.getvalue()
-    return CanvasExport(text, filled, tuple(unmatched))
+    left = [_sortable_name(gradebook, student) for row, student in enumerate(gradebook.students) if row not in cells]
+    return CanvasExport(text, filled, tuple(unmatched), tuple(left))
 
 
 def _row_of(gradebook: CanvasGradebook, student: str) -> int:

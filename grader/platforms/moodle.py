@@ -68,11 +68,15 @@ class MoodleWorksheet:
 
 @dataclass(frozen=True)
 class MoodleExport:
-    """The text to upload, how many rows were filled, and whose points are not in it."""
+    """The text to upload, how many rows were filled, and whose points are not in it.
+
+    `without_results` are the students of the worksheet that nothing was filled in for.
+    """
 
     text: str
     filled: int
     unmatched: tuple[Unmatched, ...]
+    without_results: tuple[str, ...] = ()
 
 
 def read_worksheet(path: Path) -> MoodleWorksheet:
@@ -115,7 +119,9 @@ def fill_worksheet(
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     text = (_BYTE_ORDER_MARK if worksheet.has_mark else "") + buffer.getvalue()
-    return MoodleExport(text, len(placement.rows), placement.unmatched)
+    left = [row for row in range(len(worksheet.students)) if row not in placement.rows]
+    names = tuple(worksheet.cell(row, FULL_NAME) or worksheet.cell(row, IDENTIFIER) for row in left)
+    return MoodleExport(text, len(placement.rows), placement.unmatched, names)
 
 
 def comments(records: Sequence[ResultRecord]) -> str:

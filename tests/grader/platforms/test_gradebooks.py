@@ -94,6 +94,7 @@ def test_canvas(tmp_path: Path) -> None:
         "unlucky_105": f"{DOT}: grader error; a person has to look at it",
     }
     assert [one.is_problem for one in export.unmatched] == [False, True]
+    assert export.without_results == ('=HYPERLINK("x")', "Nobody, A", "Student, Test")
 
 
 def test_only_what_was_filled_is_given_back_to_canvas(tmp_path: Path) -> None:
@@ -210,6 +211,7 @@ def test_moodle(tmp_path: Path) -> None:
     export = fill_worksheet(moodle_file(tmp_path), students, column=DOT)
     compare_with_golden("moodle.csv", export.text)
     assert export.filled == 1 and not export.unmatched
+    assert export.without_results == ("Richard Roe", "=cmd|x")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ def test_the_commands_write_files_and_name_who_is_left_over(tmp_path: Path) -> N
     canvas = course("canvas", str(tmp_path), "--gradebook", str(tmp_path / "gradebook.csv"))
     assert canvas.returncode == 1, canvas.stderr
     assert "unlucky_105" in canvas.stdout and "1 handed in nothing" in canvas.stdout and "--scale" in canvas.stdout
-    assert (tmp_path / "canvas.csv").is_file()
+    assert "3 students there have no points here" in canvas.stdout and (tmp_path / "canvas.csv").is_file()
 
     several = course("moodle", str(tmp_path), "--worksheet", str(tmp_path / "worksheet.csv"))
     assert several.returncode == 2 and "--exercise" in several.stderr
