@@ -27,6 +27,7 @@ from grader.cli import (
     export,
     grade,
     regrade,
+    release,
     verify,
 )
 from grader.cli.errors import explain
@@ -63,6 +64,7 @@ _add("list", exercises.run, _STUDY)
 _add("check", check.run, _STUDY)
 _add_group("capstone", capstone.app, _STUDY)
 _add("build", build.run, _TEACH)
+_add("release", release.run, _TEACH)
 _add("collect", collect.run, _TEACH)
 _add("grade", grade.run, _TEACH)
 _add("regrade", regrade.run, _TEACH)

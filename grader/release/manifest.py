@@ -48,14 +48,14 @@ class ExerciseVersion:
 class ReleasedExercise:
     """An exercise in a release: its versions, oldest first; `hidden` and `shared` are for instructors.
 
-    `shared` is a SHA-256 of what a file of checks holds beside its checks, of the catalogue and of the limits.
+    `hidden` are its checks by name, `shared` SHA-256s of what else decides a grade, by what a changelog calls it.
     """
 
     title: str
     framework: str
     history: tuple[ExerciseVersion, ...]
     hidden: dict[str, CheckVersion] = field(default_factory=dict)
-    shared: str = ""
+    shared: dict[str, str] = field(default_factory=dict)
 
     @property
     def now(self) -> ExerciseVersion:
@@ -133,4 +133,4 @@ def _released(data: dict[str, Any]) -> ReleasedExercise:
     if not history:
         raise ValueError("an exercise has no version")
     hidden = {name: CheckVersion(**entry) for name, entry in data.get("hidden", {}).items()}
-    return ReleasedExercise(data["title"], data["framework"], history, hidden, data.get("shared", ""))
+    return ReleasedExercise(data["title"], data["framework"], history, hidden, dict(data.get("shared", {})))

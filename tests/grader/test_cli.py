@@ -23,7 +23,7 @@ from grader.notebooks import build as build_module
 from grader.notebooks.build import BuildReport, StaleFile, Staleness
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["list", "check", "build", "grade", "regrade", "diff", "verify", "coverage", "doctor"]
+COMMANDS = ["list", "check", "build", "release", "grade", "regrade", "diff", "verify", "coverage", "doctor"]
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +75,7 @@ class TestHelp:
                 "grade",
                 ["DIR", "--output", "--jobs", "--exercise", "--seed", "--unconfined", "--json", "--db", "--fresh"],
             ),
+            ("release", ["DIR", "--exercise", "--topic", "--since", "--form", "--json"]),
             ("regrade", ["DIR", "--output", "--dry-run", "--exercise", "--seed", "--json", "--csv", "--versions"]),
             ("diff", ["RUN_A", "RUN_B", "--json", "--csv", "--versions", "Exit status"]),
             ("verify", ["EXERCISE", "--seeds", "--mutants", "--no-mutants", "--json"]),
