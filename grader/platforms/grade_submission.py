@@ -26,6 +26,7 @@ from grader.gradebook.wording import OUTCOME_WORDS, clean_text
 from grader.grading.engine import ConfinementUnavailable, LocalEngine
 from grader.grading.handed_in import read_folder
 from grader.grading.submission_grading import Grader
+from grader.grading.temporary_directory import TemporaryDirectoryError
 from grader.libraries import LibraryMissing
 from grader.platforms.chosen_notebooks import chosen_notebooks
 from grader.platforms.classroom_results import classroom_results, encoded, summary
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         records, confinement = _grade(load_course(course_root), settings, root)
         _say(records, settings, confinement)
         return _write(records, settings, load_course(course_root), root, confinement)
-    except (NoResults, CourseError, SettingsError, LibraryMissing, OSError) as error:
+    except (NoResults, CourseError, SettingsError, LibraryMissing, TemporaryDirectoryError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
 

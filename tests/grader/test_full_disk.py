@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +174,28 @@ def test_a_gradebook_that_is_read_only(submitted: Path, graded: Path, empty_grad
     assert second.returncode == 0, second.stderr
     answer = json.loads(second.stdout)
     assert answer["reused"] == STUDENTS and answer["gradebook"].endswith("gradebook.db")
+
+
+def test_a_disk_that_is_full_at_the_gradebook(
+    submitted: Path, graded: Path, empty_gradebook: Path, tmp_path: Path
+) -> None:
+    output, disk, kept = tmp_path / "results", tmp_path / "disk", tmp_path / "kept"
+    for folder in (output, kept):
+        folder.mkdir()
+    shutil.copy(graded / JOURNAL_NAME, output)
+    shutil.copy(empty_gradebook, kept / "gradebook.db")
+    size = f"{empty_gradebook.stat().st_size // 1024 + 12}k"
+    grade = command(submitted, output, "--db", f"sqlite:///{disk / 'gradebook.db'}")
+    finished = on_a_small_disk(disk, size, kept, grade)
+    assert finished.returncode == 1, finished.stderr
+    answer = json.loads(finished.stdout)
+    assert answer["gradebook"] == "" and answer["reused"] == STUDENTS
+    (note,) = (note for note in answer["notes"] if "The gradebook was not written" in note)
+    assert str(disk / "gradebook.db") in note and "disk is full" in note
+    assert (output / "report.html").exists()
+    with sqlite3.connect(kept / "gradebook.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT count(*) FROM submitted_assignment").fetchone() == (0,), "no half a batch"
 
 
 def test_an_output_folder_that_is_read_only(submitted: Path, tmp_path: Path) -> None:
