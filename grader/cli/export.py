@@ -38,8 +38,8 @@ Written = Annotated[
     bool,
     typer.Option(
         "--written",
-        help="Take points from nbgrader's gradebook, with written answers and extra credit, instead of the checks' "
-        "alone. Who has an answer that nobody has read yet is listed.",
+        help="Take points from nbgrader's gradebook, with written answers, extra credit and late penalties, instead of "
+        "the checks' alone. Who has an answer that nobody has read yet is listed.",
     ),
 ]
 Database = Annotated[

@@ -189,12 +189,13 @@ def test_written_answers_come_from_nbgraders_gradebook(tmp_path: Path) -> None:
         for grade in gradebook.find_submission_notebook(slug, topic, read).grades:
             if grade.needs_manual_grade:
                 grade.manual_score, grade.needs_manual_grade = 3.5, False
+        gradebook.find_submission_notebook(slug, topic, read).late_submission_penalty = 0.5
         gradebook.db.commit()
     scores = read_scores(url, [METRICS])
     missing = record(forgot, METRICS, SubmissionStatus.MISSING)
     students = with_written(points_by_student([*graded, missing, right("poe_103", METRICS)], [METRICS]), scores)
     by_name = {one.student: one for one in students}
-    assert by_name[read].points == 3 + 3.5
+    assert by_name[read].points == 3 + 3.5 - 0.5
     assert by_name[read].max_points == 14
     assert by_name[unread].points is None and "formgrader" in by_name[unread].reason
     assert by_name[forgot].points is None and "handed in" in by_name[forgot].reason
