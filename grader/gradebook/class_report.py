@@ -71,6 +71,8 @@ def render_class_report(
     shares = [row.share for row in summary.students]
     links = FeedbackLinks(summary.exercises, feedback)
     help_list = students_to_help(summary)
+    checks = [(exercise, check) for exercise in summary.exercises for check in exercise.checks if check.hints]
+    to_look_at = sorted(checks, key=lambda entry: not entry[1].suspect)
     needing_help = {entry.row.student for entry in help_list}
     return render_page(
         "class_report.html.j2",
@@ -86,7 +88,8 @@ def render_class_report(
         rows=[links.row(row, needs_help=row.student in needing_help) for row in summary.students],
         help_list=help_list,
         problems=[(STATUS_FOR_INSTRUCTOR[problem.status], problem) for problem in summary.problems],
-        flagged=[(exercise, check) for exercise in summary.exercises for check in exercise.checks if check.suspect],
+        flagged=[(exercise, check) for exercise, check in to_look_at if check.suspect],
+        to_look_at=to_look_at,
         reversed=[exercise for exercise in summary.exercises if exercise.reversed],
         by_id={exercise.exercise: exercise for exercise in summary.exercises},
         grading_seconds=sum(exercise.time.total for exercise in summary.exercises if exercise.time),

@@ -6,9 +6,11 @@ what many of the class wrote count for nothing, and what few wrote counts the mo
 
 from __future__ import annotations
 
+import ast
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,16 +26,26 @@ USUAL_SHARE = 1 / 3  # what more of the class wrote is usual, and counts for not
 LEAST_EVIDENCE = 16.0  # shared fingerprints that only two have: about 40 tokens of code, four or five statements
 LEAST_SIMILARITY = 0.5
 FAR_OUT = 3.0  # Tukey's outer fence, in interquartile ranges above the upper quartile
+CELL_BREAK = "\n\n"
 _BLOCK = 4096  # fingerprints multiplied at once, which bounds memory
 
 
 @dataclass(frozen=True)
 class SubmittedCode:
-    """What one student wrote for one exercise: cells of the notebook, joined. `sha256` is that of the file."""
+    """What one student wrote for one exercise, cell by cell. `sha256` is that of the file."""
+
+    student: str
+    cells: tuple[str, ...]
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A submission's cells as one text that parses."""
 
     student: str
     code: str
-    sha256: str = ""
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -122,20 +134,33 @@ def compare(
     exercise: str, submissions: Sequence[SubmittedCode], known: frozenset[int] = frozenset(), left_out: int = 0
 ) -> ExerciseSimilarity:
     """Compare all submissions of one exercise with each other; `known` is what counts for nothing."""
-    read: list[SubmittedCode] = []
+    read: list[_Program] = []
     prints: list[dict[int, tuple[int, int]]] = []
     for submission in submissions:
-        try:
-            found = fingerprints(normalised_segments(parse_cell(submission.code)[1]))
-        except UnparsableError:
+        parsed = _parse(submission.cells)
+        if parsed is None:
             left_out += 1
             continue
-        read.append(submission)
+        found = fingerprints(normalised_segments(parsed[1]))
+        read.append(_Program(submission.student, parsed[0], submission.sha256))
         prints.append({value: lines for value, lines in found.items() if value not in known})
     if len(read) < FEWEST_SUBMISSIONS:
         return ExerciseSimilarity(exercise, len(read), left_out)
     weights = rarity(prints)
     return _similar_pairs(ExerciseSimilarity(exercise, len(read), left_out), read, prints, weights)
+
+
+def _parse(cells: Sequence[str]) -> tuple[str, ast.Module] | None:
+    """The cells as one program, without those that are not Python; None when none is."""
+    with suppress(UnparsableError):
+        return parse_cell(CELL_BREAK.join(cells))
+    parsed = []
+    for cell in cells:
+        with suppress(UnparsableError):
+            parsed.append(parse_cell(cell)[0])
+    with suppress(UnparsableError):
+        return parse_cell(CELL_BREAK.join(parsed)) if parsed else None
+    return None
 
 
 def rarity(prints: Sequence[Iterable[int]]) -> dict[int, float]:
@@ -154,7 +179,7 @@ def rarity(prints: Sequence[Iterable[int]]) -> dict[int, float]:
 
 def _similar_pairs(
     result: ExerciseSimilarity,
-    read: Sequence[SubmittedCode],
+    read: Sequence[_Program],
     prints: Sequence[dict[int, tuple[int, int]]],
     weights: dict[int, float],
 ) -> ExerciseSimilarity:
@@ -201,7 +226,7 @@ def _shared_weights(prints: Sequence[Iterable[int]], weights: dict[int, float]) 
 
 def _pair(
     exercise: str,
-    both: tuple[SubmittedCode, SubmittedCode],
+    both: tuple[_Program, _Program],
     prints: tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]],
     weights: dict[int, float],
 ) -> SimilarPair:

@@ -11,7 +11,7 @@ from grader.checking.record import ResultRecord
 from grader.gradebook.item_analysis import ATTEMPTED
 from grader.gradebook.similarity import ExerciseSimilarity, SubmittedCode, compare, known_hashes
 from grader.gradebook.summary import counted_records
-from grader.notebooks.submission import Stub, SubmissionError, own_cells, read_stub, read_submission
+from grader.notebooks.submission import Stub, SubmissionError, read_own_code, read_stub
 
 if TYPE_CHECKING:
     from grader.course import Course, Exercise
@@ -53,13 +53,12 @@ def _read_code(record: ResultRecord, stub: Stub | None) -> SubmittedCode | None:
     if not record.source:
         return None
     try:
-        submission = read_submission(Path(record.source), stub=stub)
+        cells, sha256 = read_own_code(Path(record.source), stub)
     except (SubmissionError, OSError, ValueError):
         return None
-    if record.submission_hash and submission.sha256 != record.submission_hash:
+    if record.submission_hash and sha256 != record.submission_hash:
         return None
-    code = "\n\n".join(own_cells(submission, stub))
-    return SubmittedCode(record.student, code, submission.sha256) if len(code) <= MAX_CHARACTERS else None
+    return SubmittedCode(record.student, cells, sha256) if sum(map(len, cells)) <= MAX_CHARACTERS else None
 
 
 def _known_sources(exercise: Exercise, stub: Stub | None) -> Iterable[str]:

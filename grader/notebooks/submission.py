@@ -22,6 +22,7 @@ __all__ = [
     "SubmissionError",
     "is_untouched",
     "own_cells",
+    "read_own_code",
     "read_stub",
     "read_submission",
 ]
@@ -138,6 +139,17 @@ def read_stub(path_or_bytes: Path | str | bytes) -> Stub:
 def is_untouched(submission: Submission, stub: Stub) -> bool:
     """Whether no code cell of the submission holds anything that the stub does not."""
     return not submission.syntax_errors and not own_cells(submission, stub)
+
+
+def read_own_code(path: Path, stub: Stub | None, max_bytes: int = MAX_BYTES) -> tuple[tuple[str, ...], str]:
+    """The code cells that are neither checks nor as they were handed out, not parsed, and the SHA-256 of the file.
+
+    Raises SubmissionError when there is nothing that can be read.
+    """
+    data, raw_cells, _ = read_cells(path, max_bytes)
+    given = stub.code_cells if stub is not None else frozenset()
+    own = (cell.source for cell in raw_cells if cell.is_code and not _is_check(cell, stub))
+    return tuple(source for source in own if _normal(source) not in given), hashlib.sha256(data).hexdigest()
 
 
 def own_cells(submission: Submission, stub: Stub | None) -> tuple[str, ...]:

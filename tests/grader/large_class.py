@@ -1,7 +1,8 @@
 """A class report of a large made-up class on the course's real exercises, to look at and to measure.
 
 `python -m tests.grader.large_class report.html` writes it. No submission is graded: every result is drawn at random
-from an ability of the student and a difficulty of the check, with a broken check, a reversed one and hostile names.
+from an ability of the student and a difficulty of the check, with a check that nobody passes,
+one that the good ones fail, one that separates nobody, and hostile names.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ def _filled(
     for number, check in enumerate(checks):
         sign = -1.0 if (place, number) == (2, 1) else 1.0  # one check that the good ones fail
         chance = 1 / (1 + math.exp(-1.7 * sign * (ability - (number - 2) * 0.4)))
+        if (place, number) == (3, 2):  # one that separates nobody
+            chance = 0.5
         passed = generator.random() < chance and (place, number) != (1, 3)  # and one that nobody passes
         outcome = CheckOutcome.PASSED if passed else CheckOutcome.FAILED
         points = check.points if passed else 0.0
@@ -103,7 +106,7 @@ def make_similarity(exercises: Sequence[Exercise], names: Sequence[str]) -> tupl
         codes = [entry.code for entry in load_catalogue(exercise.catalogue_path).alternatives if entry.code]
         codes += [other.reference_path.read_text(encoding="utf-8") for other in exercises[6:14]]
         copies = [codes[0], codes[0].replace("\n    ", "\n      "), codes[1]]
-        class_ = [SubmittedCode(name, code) for name, code in zip(names, [*codes, *copies], strict=False)]
+        class_ = [SubmittedCode(name, (code,)) for name, code in zip(names, [*codes, *copies], strict=False)]
         found.append(compare(exercise.id, class_))
     return tuple(found)
 

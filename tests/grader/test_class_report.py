@@ -142,6 +142,10 @@ def test_problems_come_first_and_checks_that_may_be_wrong_are_named() -> None:
     assert read.text.index("1 check may be wrong") < read.text.index("mean score")
     assert "Nobody passes this check" in read.text
     assert "Everybody passes" in read.text
+    # Everybody passes the first two, nobody the third, which comes first.
+    assert "3 checks to look at" in read.text
+    listed = read.text.split("separate nobody", 1)[1]
+    assert listed.index("Nobody passes") < listed.index("Everybody passes")
 
 
 def test_a_class_without_trouble_says_so() -> None:
@@ -288,6 +292,7 @@ def test_colours_contrast_in_light_and_dark() -> None:
         ("ink", "code"),
     ]
     pairs += [(name, f"{name}-soft") for name in ("good", "fair", "bad")]
+    pairs += [("bad", "card"), ("bad", "bad-soft"), ("ink", "fair-soft"), ("accent", "page"), ("muted", "code")]
     for palette in palettes:
         for front, back in pairs:
             light, dark = sorted((luminance(palette[front]), luminance(palette[back])), reverse=True)

@@ -105,10 +105,10 @@ def independent(course: Course, exercise_id: str) -> list[SubmittedCode]:
     paths = [exercise.solution_path, *sorted(SUBMITTED.glob(f"*/{exercise_id}.ipynb"))]
     found = []
     for number, path in enumerate(paths):
-        code = "\n\n".join(own_cells(read_submission(path, stub=stub), stub))
-        found.append(SubmittedCode(f"author {number}", code))
+        cells = own_cells(read_submission(path, stub=stub), stub)
+        found.append(SubmittedCode(f"author {number}", cells))
     written = [entry.code for entry in load_catalogue(exercise.catalogue_path).alternatives if entry.code]
-    return found + [SubmittedCode(f"alternative {number}", code) for number, code in enumerate(written)]
+    return found + [SubmittedCode(f"alternative {number}", (code,)) for number, code in enumerate(written)]
 
 
 def pairs(result: ExerciseSimilarity) -> list[tuple[str, str]]:
@@ -163,7 +163,7 @@ def test_a_disguised_copy_is_found_among_independent_solutions(course: Course) -
         assert len(authors) >= 9
         assert pairs(compare(exercise, authors)) == [], "independent solutions are not reported"
         copied = next(author for author in authors if author.student == "alternative 0")
-        result = compare(exercise, [*authors, SubmittedCode("copy", renamed(copied.code))])
+        result = compare(exercise, [*authors, SubmittedCode("copy", (renamed(copied.cells[0]),))])
         assert pairs(result) == [("alternative 0", "copy")]
         (pair,) = result.pairs
         assert pair.similarity > 0.9 and not pair.same_file
@@ -173,24 +173,24 @@ def test_a_disguised_copy_is_found_among_independent_solutions(course: Course) -
 def test_the_common_lines_are_named(course: Course) -> None:
     authors = independent(course, "metrics/classification")
     mine = "\n".join(f"first_{number} = [{number}]" for number in range(3))
-    copied = next(author for author in authors if author.student == "alternative 0").code
-    result = compare("metrics/classification", [*authors, SubmittedCode("copy", f"{mine}\n{copied}")])
+    copied = next(author for author in authors if author.student == "alternative 0").cells[0]
+    result = compare("metrics/classification", [*authors, SubmittedCode("copy", (mine, copied))])
     original, copy = result.pairs[0].passages
-    assert copy.code.startswith("first_0") and {line + 3 for line in original.lines} == set(copy.lines)
+    assert copy.code.startswith("first_0") and {line + 4 for line in original.lines} == set(copy.lines)
 
 
 def test_what_was_handed_out_or_is_in_the_catalogue_counts_for_nothing(course: Course) -> None:
     authors = independent(course, "metrics/classification")
-    copied = next(author for author in authors if author.student == "alternative 0").code
-    everybody = [*authors, SubmittedCode("copy", renamed(copied))]
+    copied = next(author for author in authors if author.student == "alternative 0").cells[0]
+    everybody = [*authors, SubmittedCode("copy", (renamed(copied),))]
     assert pairs(compare("x", everybody))
     assert pairs(compare("x", everybody, known_hashes([copied, "def broken("]))) == []
 
 
 def test_what_a_third_of_the_class_wrote_is_usual() -> None:
-    others = [SubmittedCode(f"other {number}", unlike(number)) for number in range(12)]
+    others = [SubmittedCode(f"other {number}", (unlike(number),)) for number in range(12)]
     for copies, reported in ((2, True), (4, True), (7, False)):
-        group = [SubmittedCode(f"copy {number}", ORIGINAL + OTHERWISE) for number in range(copies)]
+        group = [SubmittedCode(f"copy {number}", (ORIGINAL, OTHERWISE)) for number in range(copies)]
         result = compare("x", [*others, *group])
         assert bool(result.pairs) is reported, copies
         assert [len(found.students) for found in result.groups] == ([copies] if reported else [])
@@ -203,16 +203,16 @@ def unlike(number: int) -> str:
 
 def test_groups_are_the_connected_pairs() -> None:
     one, two = (f"def f(a, b):\n    return lib.{x}(a, b)\n" + unlike(100 + i) for i, x in enumerate("pq"))
-    class_ = [SubmittedCode(f"other {number}", unlike(number)) for number in range(12)]
-    class_ += [SubmittedCode(name, one) for name in ("ada", "bob", "cem")]
-    class_ += [SubmittedCode(name, two, "same bytes") for name in ("dee", "eve")]
+    class_ = [SubmittedCode(f"other {number}", (unlike(number),)) for number in range(12)]
+    class_ += [SubmittedCode(name, (one,)) for name in ("ada", "bob", "cem")]
+    class_ += [SubmittedCode(name, (two,), "same bytes") for name in ("dee", "eve")]
     groups = compare("x", class_).groups
     assert {group.students: len(group.pairs) for group in groups} == {("ada", "bob", "cem"): 3, ("dee", "eve"): 1}
     assert [group.pairs[0].same_file for group in groups] == [True, False]
 
 
 def test_few_submissions_are_not_compared() -> None:
-    result = compare("x", [SubmittedCode(f"s{number}", ORIGINAL) for number in range(5)])
+    result = compare("x", [SubmittedCode(f"s{number}", (ORIGINAL,)) for number in range(5)])
     assert (result.compared, result.pairs, result.usual) == (5, (), None)
 
 
@@ -221,9 +221,16 @@ def test_few_submissions_are_not_compared() -> None:
     ["x = " + "+".join(["1"] * 5000), "a" + ".b" * 5000, "(" * 150 + ")" * 150, "x = [" + "f(1, y), " * 9000 + "]"],
 )
 def test_no_program_stops_the_comparison(code: str) -> None:
-    others = [SubmittedCode(f"other {number}", unlike(number)) for number in range(6)]
-    result = compare("x", [*others, SubmittedCode("odd", code)])
+    others = [SubmittedCode(f"other {number}", (unlike(number),)) for number in range(6)]
+    result = compare("x", [*others, SubmittedCode("odd", (code,))])
     assert result.compared + result.left_out == 7 and result.pairs == ()
+
+
+def test_a_cell_that_is_no_python_costs_only_itself() -> None:
+    others = [SubmittedCode(f"other {number}", (unlike(number),)) for number in range(6)]
+    broken = SubmittedCode("ada", ("%matplotlib inline\nx = 1", "def broken(:", "%%bash\nls", unlike(50)))
+    result = compare("x", [*others, broken, SubmittedCode("bob", (unlike(50),)), SubmittedCode("none", ("def (:",))])
+    assert pairs(result) == [("ada", "bob")] and result.left_out == 1
 
 
 def test_only_so_much_of_a_program_is_compared() -> None:
