@@ -55,7 +55,7 @@ def sampled_shapley(
 ) -> Attribution:
     """Shapley values from pairs of a random order of arrival and the same one backwards; at least two pairs.
 
-    In an order and its reverse a player has many companions once and few the other time, which takes much of the
+    In an order and its reverse a player has many companions once and few the other time, which takes some of the
     chance out (antithetic sampling; Mitchell et al. 2022). Whatever the orders, the values add up to what all players
     earn less what none does. `progress(done, total)` counts pairs.
     """

@@ -58,4 +58,4 @@ def _draw_curves(axes: Axes, explanation: Explanation) -> None:
     axes.plot(share, found.deletion, color="C0", linestyle="--", label=f"deletion, area {found.deletion_area:.3f}")
     axes.set_xlabel("share of the patches inserted or deleted")
     axes.set_ylabel("score")
-    axes.legend(fontsize="x-small")
+    axes.legend(fontsize="x-small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)

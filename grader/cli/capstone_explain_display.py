@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from rich.progress import Progress, TaskID
 
 from grader.cli.capstone_progress import load_with_progress, progress_bar
 from grader.cli.tables import console_for_tables, plain_table
@@ -54,19 +57,18 @@ def explain_and_show(
         page = ExplanationPage(folder, method, data, how)
         for concept in drawn:
             task = progress.add_task("Explaining", total=None, last=data.concepts[concept].name)
-            page.add(
-                explainer.explain(
-                    concept,
-                    concept if named is None else named,
-                    lambda done, total, task=task: progress.update(task, completed=done, total=total),  # type: ignore[misc]
-                )
-            )
+            told = partial(_advance, progress, task)
+            page.add(explainer.explain(concept, concept if named is None else named, told))
     found = page.as_json()
     if as_json:
         print(json.dumps({"folder": str(folder), **found}, ensure_ascii=False, indent=1))
         return
     _show(found["explanations"], f"{method}, drawings by {chosen.company}")
     print(f"Page: {folder / PAGE}")
+
+
+def _advance(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    progress.update(task, completed=done, total=total)
 
 
 def _show(explanations: Sequence[Mapping[str, Any]], title: str) -> None:
