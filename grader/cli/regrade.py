@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -49,7 +48,8 @@ def run(
     db: Annotated[
         str | None,
         typer.Option(
-            metavar="URL", help="Database of nbgrader's gradebook. Default: gradebook.db in the output folder."
+            metavar="URL",
+            help="Database of nbgrader's gradebook, as for `course grade`. Default: gradebook.db in the output folder.",
         ),
     ] = None,
 ) -> None:
@@ -76,7 +76,7 @@ def run(
         place=submissions,
         output=output,
         exercises=course.select(exercise or ()),
-        jobs=jobs or os.cpu_count() or 1,
+        jobs=jobs,
         seed=read_run(output).seed if seed is None else seed,
         confine=not unconfined,
         database_url=db,

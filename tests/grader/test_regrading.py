@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,15 +14,17 @@ import pytest
 
 from grader import cli
 from grader.checking.outcome import CheckOutcome
+from grader.checking.record import ResultRecord
 from grader.checking.versions import rules_hash, short_version
 from grader.course import Course, load_course
 from grader.gradebook.nbgrader_database import DEFAULT_COURSE_ID
-from grader.grading.class_grading import ClassResult, ClassRun, grade_class
+from grader.grading.class_grading import ClassResult, ClassRun, GradingStopped, grade_class
 from grader.grading.journal import JOURNAL_NAME, read_journal
 from grader.grading.regrading import Regraded, regrade, trial_folder, try_regrading
 from grader.grading.results_file import ResultsError
 from grader.grading.run_comparison import Cause
 from grader.grading.runs import newest_kept_run, read_run
+from grader.release.release import Form, make_release
 from tests.grader.small_course import hand_in, make_course
 
 pytest.importorskip("nbgrader")
@@ -177,9 +179,34 @@ def test_the_seed_of_the_earlier_run_is_known(story: Story) -> None:
     assert read_run(story.run.output).seed == 7
 
 
-def test_without_results_there_is_nothing_to_regrade(story: Story, tmp_path: Path) -> None:
-    from dataclasses import replace
+def test_interrupted_it_goes_on_and_until_it_is_done_the_earlier_results_count(story: Story, tmp_path: Path) -> None:
+    run = replace(story.run, output=tmp_path / "results", jobs=1)
+    grade_class(run)
+    before = contents(run.output)
+    exercise = story.course.exercise("numbers/doubling")
+    text = exercise.checks_path.read_text(encoding="utf-8")
+    exercise.checks_path.write_text(text.replace("doubling(12), 24)", "doubling(13), 26)"), encoding="utf-8")
+    graded: list[str] = []
 
+    def interrupt(record: ResultRecord, reused: bool) -> None:
+        if not reused and record.submission_hash:
+            raise KeyboardInterrupt
+
+    try:
+        with pytest.raises(GradingStopped, match="run the same command again"):
+            regrade(run, on_result=interrupt)
+        after = contents(run.output)
+        assert after.pop(JOURNAL_NAME) != before.pop(JOURNAL_NAME), "what was graded is in the journal"
+        for name in ("results.jsonl", "run.json", "grades.csv", "report.html"):
+            assert after[name] == before[name]
+        regrade(run, on_result=_noted(graded))
+    finally:
+        exercise.checks_path.write_text(text, encoding="utf-8")
+    assert len(graded) == 2, "of three notebooks, one was graded before the interruption"
+    assert newest_kept_run(run.output).name == "0001"
+
+
+def test_without_results_there_is_nothing_to_regrade(story: Story, tmp_path: Path) -> None:
     empty = replace(story.run, output=tmp_path / "none")
     for action in (try_regrading, regrade):
         with pytest.raises(ResultsError, match="there are no results here"):
@@ -225,6 +252,14 @@ def test_diff_as_json_and_the_other_way_round(course, story: Story) -> None:
     assert data["summary"]["higher"] == data["summary"]["scores_changed"] == 1
     assert data["summary"]["by_cause"] == {"checks changed": 1}
     assert data["changes"][0]["checks"][0]["outcome"] == {"before": "failed", "after": "passed"}
+
+
+def test_versions_are_called_by_the_names_of_a_release(course, story: Story, tmp_path: Path) -> None:
+    made = make_release(story.course, story.course.exercises, tmp_path / "release", form=Form.FOLDER)
+    told = course("diff", story.run.output, "--versions", made.written[1] / "manifest.json")
+    assert f"numbers/doubling: checks {short_version(story.versions[0])} → version 1" in told.out
+    told = course("diff", story.run.output, "--versions", story.course.root / "course.toml")
+    assert (told.status, "not the manifest.json of a release" in told.err) == (2, True)
 
 
 def test_diff_of_a_run_with_itself_finds_nothing(course, story: Story) -> None:
