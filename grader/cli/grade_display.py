@@ -22,6 +22,7 @@ from grader.grading.class_grading import FEEDBACK_FOLDER, ClassResult, ClassRun,
 from grader.grading.class_grading import Progress as OnResult
 
 UNCONFINED = "Grading without confinement: the students' code can read and change everything that you can."
+REPORTING = "comparing submissions and writing the reports …"
 MAX_ROWS = 60
 MAX_COLUMNS = 8  # exercises; more are shown by topic
 MAX_NAME = 24
@@ -82,6 +83,8 @@ def grading_progress(errors: Console, *, quiet: bool) -> Iterator[tuple[Callable
         def on_result(record: ResultRecord, reused: bool) -> None:
             last = f"{record.student} · {record.exercise}" + (" (unchanged)" if reused else "")
             progress.update(task, advance=1, last=clean_text(last)[:60])
+            if progress.tasks[task].finished:
+                progress.update(task, last=REPORTING)
 
         yield on_start, on_result
         progress.update(task, last="done")

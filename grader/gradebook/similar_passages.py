@@ -75,7 +75,9 @@ def view_similarity(exercises: Sequence[ExerciseSimilarity]) -> SimilarityView:
 
 
 def _excerpts(pair: SimilarPair) -> tuple[Excerpt, ...]:
-    return tuple(_excerpt(student, passage) for student, passage in zip(pair.students, pair.passages, strict=True))
+    return tuple(
+        _excerpt(student, passage) for student, passage in zip(pair.students, pair.passages or (), strict=False)
+    )
 
 
 def _excerpt(student: str, passage: Passage) -> Excerpt:

@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grader.gradebook.fingerprints import all_hashes, fingerprints
@@ -25,9 +25,10 @@ FEWEST_SUBMISSIONS = 6  # with fewer, nobody can say what is usual
 USUAL_SHARE = 1 / 3  # what more of the class wrote is usual, and counts for nothing
 LEAST_EVIDENCE = 16.0  # shared fingerprints that only two have: about 40 tokens of code, four or five statements
 LEAST_SIMILARITY = 0.5
+MOST_PAIRS = 20_000  # of one exercise, those with the most evidence
 FAR_OUT = 3.0  # Tukey's outer fence, in interquartile ranges above the upper quartile
 CELL_BREAK = "\n\n"
-_BLOCK = 4096  # fingerprints multiplied at once, which bounds memory
+_BLOCK = 1024  # fingerprints multiplied at once, which bounds memory
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class SimilarPair:
     """Two submissions that are alike.
 
     `similarity` is the share of the unusual code of the shorter one that is in the other, each fingerprint weighted by
-    its rarity; `shared` counts the fingerprints, `evidence` is the sum of their weights.
+    its rarity; `shared` counts the fingerprints, `evidence` is the sum of their weights. Only the closest pair of a
+    group has `passages`.
     """
 
     exercise: str
@@ -70,7 +72,7 @@ class SimilarPair:
     shared: int
     evidence: float
     same_file: bool
-    passages: tuple[Passage, Passage]
+    passages: tuple[Passage, Passage] | None = None
 
 
 @dataclass(frozen=True)
@@ -185,23 +187,25 @@ def _similar_pairs(
 ) -> ExerciseSimilarity:
     import numpy as np
 
-    totals = np.array([sum(weights[value] for value in one) for one in prints])
+    count = len(read)
+    totals = np.array([sum(weights[value] for value in one) for one in prints], dtype=np.float32)
     evidence = _shared_weights(prints, weights)
-    first, second = np.triu_indices(len(read), k=1)
-    shared = evidence[first, second]
-    least = np.minimum(totals[first], totals[second])
-    similarity = np.divide(shared, least, out=np.zeros_like(shared), where=least > 0)
-    lower, upper = np.quantile(similarity, [0.25, 0.75])
+    least = np.minimum.outer(totals, totals)
+    similarity = np.divide(evidence, least, out=np.zeros_like(evidence), where=least > 0)
+    # The matrix is symmetric; without its diagonal, each pair is in it twice, which changes no quantile.
+    pairs_twice = similarity.ravel()[1:].reshape(count - 1, count + 1)[:, :-1]
+    lower, upper = np.quantile(pairs_twice, [0.25, 0.75])
     bound = max(LEAST_SIMILARITY, float(min(upper + FAR_OUT * (upper - lower), 0.95)))
-    chosen = np.flatnonzero((shared >= LEAST_EVIDENCE) & (similarity >= bound))
-    order = chosen[np.argsort(-shared[chosen], kind="stable")]
-    pairs = tuple(
-        _pair(result.exercise, (read[a], read[b]), (prints[a], prints[b]), weights)
-        for a, b in zip(first[order].tolist(), second[order].tolist(), strict=True)
-    )
-    return ExerciseSimilarity(
-        result.exercise, result.compared, result.left_out, usual=float(upper), bound=bound, pairs=pairs
-    )
+    first, second = np.nonzero(np.triu((evidence >= LEAST_EVIDENCE) & (similarity >= bound), k=1))
+    order = np.argsort(-evidence[first, second], kind="stable")[:MOST_PAIRS]
+    pairs = []
+    shown: set[int] = set()
+    for a, b in zip(first[order].tolist(), second[order].tolist(), strict=True):
+        # The closest pair of a group comes first, before anything else of its two. Only its code is ever shown.
+        closest = not shown & {a, b}
+        shown |= {a, b}
+        pairs.append(_pair(result.exercise, (read[a], read[b]), (prints[a], prints[b]), weights, with_code=closest))
+    return replace(result, usual=float(upper), bound=bound, pairs=tuple(pairs))
 
 
 def _shared_weights(prints: Sequence[Iterable[int]], weights: dict[int, float]) -> np.ndarray:
@@ -214,10 +218,10 @@ def _shared_weights(prints: Sequence[Iterable[int]], weights: dict[int, float]) 
             if weights[value] > 0:
                 owners.setdefault(value, []).append(index)
     common = [value for value, indices in owners.items() if len(indices) > 1]
-    total = np.zeros((len(prints), len(prints)), dtype=np.float64)
+    total = np.zeros((len(prints), len(prints)), dtype=np.float32)
     for start in range(0, len(common), _BLOCK):
         block = common[start : start + _BLOCK]
-        has = np.zeros((len(prints), len(block)), dtype=np.float64)
+        has = np.zeros((len(prints), len(block)), dtype=np.float32)
         for column, value in enumerate(block):
             has[owners[value], column] = math.sqrt(weights[value])
         total += has @ has.T
@@ -229,14 +233,12 @@ def _pair(
     both: tuple[_Program, _Program],
     prints: tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]],
     weights: dict[int, float],
+    *,
+    with_code: bool,
 ) -> SimilarPair:
     shared = [value for value in prints[0] if value in prints[1] and weights[value] > 0]
     evidence = sum(weights[value] for value in shared)
     least = min(sum(weights[value] for value in one) for one in prints)
-    passages = tuple(
-        Passage(one.code, frozenset(line for value in shared for line in range(found[value][0], found[value][1] + 1)))
-        for one, found in zip(both, prints, strict=True)
-    )
     return SimilarPair(
         exercise,
         (both[0].student, both[1].student),
@@ -244,5 +246,10 @@ def _pair(
         len(shared),
         evidence,
         bool(both[0].sha256) and both[0].sha256 == both[1].sha256,
-        (passages[0], passages[1]),
+        (_passage(both[0], prints[0], shared), _passage(both[1], prints[1], shared)) if with_code else None,
     )
+
+
+def _passage(program: _Program, lines: dict[int, tuple[int, int]], shared: Sequence[int]) -> Passage:
+    spans = (range(lines[value][0], lines[value][1] + 1) for value in shared)
+    return Passage(program.code, frozenset(line for span in spans for line in span))

@@ -175,6 +175,7 @@ def test_the_common_lines_are_named(course: Course) -> None:
     mine = "\n".join(f"first_{number} = [{number}]" for number in range(3))
     copied = next(author for author in authors if author.student == "alternative 0").cells[0]
     result = compare("metrics/classification", [*authors, SubmittedCode("copy", (mine, copied))])
+    assert result.pairs[0].passages is not None
     original, copy = result.pairs[0].passages
     assert copy.code.startswith("first_0") and {line + 4 for line in original.lines} == set(copy.lines)
 
@@ -209,6 +210,8 @@ def test_groups_are_the_connected_pairs() -> None:
     groups = compare("x", class_).groups
     assert {group.students: len(group.pairs) for group in groups} == {("ada", "bob", "cem"): 3, ("dee", "eve"): 1}
     assert [group.pairs[0].same_file for group in groups] == [True, False]
+    kept = [[pair.passages is not None for pair in group.pairs] for group in groups]
+    assert kept == [[True], [True, False, False]], "the code of the closest two"
 
 
 def test_few_submissions_are_not_compared() -> None:
