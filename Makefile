@@ -4,7 +4,8 @@
 #   make test         style, types, freshness of the notebooks, proof of the checks, all tests
 #   make check-style  style and types only
 #   make build        build the notebooks from reference/
-#   make bench        measure the speed of grading
+#   make bench        measure the speed of grading a class, beside nbgrader and otter
+#   make soak         grade thousands of submissions under random kills, and look for what is left behind
 #   make bench-gpu    measure the speed of training on a graphics card, beside Hugging Face's Trainer
 #   make clean        remove .venv, caches and the sample class's results
 #
@@ -23,7 +24,7 @@ PIP_FAILED := { echo "error: pip failed; with PIP_FLAGS=-vv it says more." >&2; 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help grade test check-style build bench bench-gpu clean
+.PHONY: help grade test check-style build bench soak bench-gpu clean
 
 help:
 	@sed -n '/^#  /s/^# *//p' Makefile
@@ -44,8 +45,11 @@ check-style: $(VENV)/.stamp-dev
 build: $(VENV)/.stamp-instructor
 	$(BIN)/course build
 
-bench: $(VENV)/.stamp-instructor
+bench: $(VENV)/.stamp-bench
 	$(BIN)/python -m grader.bench
+
+soak: $(VENV)/.stamp-instructor
+	$(BIN)/python -m grader.bench.soak
 
 bench-gpu: $(VENV)/.stamp-capstone
 	$(BIN)/python -m grader.capstone.benchmark
@@ -73,6 +77,11 @@ $(VENV)/.stamp-instructor: $(VENV)/.stamp-python pyproject.toml constraints.txt
 	@echo "Installing the course for instructors into $(VENV); the first time this takes some minutes."
 	@$(PIP) $(PIP_FLAGS) -e '.[tensorflow,transformers,service,instructor]' || $(PIP_FAILED)
 	@touch $@
+
+$(VENV)/.stamp-bench: $(VENV)/.stamp-python pyproject.toml constraints.txt
+	@echo "Installing the course and what it is measured against into $(VENV); the first time this takes some minutes."
+	@$(PIP) $(PIP_FLAGS) -e '.[tensorflow,transformers,service,instructor,bench]' || $(PIP_FAILED)
+	@touch $@ $(VENV)/.stamp-instructor
 
 $(VENV)/.stamp-capstone: $(VENV)/.stamp-python pyproject.toml constraints.txt
 	@echo "Installing the capstone into $(VENV); the first time this takes some minutes."
