@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,7 +24,8 @@ def run(
         Path, typer.Option(metavar="DIR", file_okay=False, help="Where results, feedback and the report go.")
     ] = Path("results"),
     jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Submissions graded at once. Default: one a core.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Submissions graded at once, on every machine. Default: one a core."),
     ] = None,
     exercise: Annotated[
         list[str] | None,
@@ -47,6 +48,17 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Grade everything again, also what has not changed since the last run.")
     ] = False,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Where to grade: on this machine, or on a Ray cluster of which it is a part (docs/ray.md)."),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The Ray cluster's address, for --engine ray. Default: RAY_ADDRESS, or the one running here.",
+        ),
+    ] = None,
 ) -> None:
     """Grade a folder of submissions, in parallel and out of the students' reach.
 
@@ -61,7 +73,10 @@ def run(
     from grader.cli.grade_display import grade_with_progress
     from grader.course import load_course
     from grader.grading.class_grading import ClassRun
+    from grader.grading.submission_engine import EngineKind
 
+    if address is not None and engine != EngineKind.RAY.value:
+        raise typer.BadParameter("it is the address of a Ray cluster: add --engine ray", param_hint="--address")
     course = load_course()
     grade_with_progress(
         ClassRun(
@@ -74,6 +89,8 @@ def run(
             confine=not unconfined,
             fresh=fresh,
             database_url=db,
+            engine=EngineKind(engine),
+            address=address,
         ),
         as_json=as_json,
     )

@@ -24,7 +24,7 @@ from grader.grading.identical import IdenticalSubmissions, WaitingSubmission, co
 from grader.grading.journal import JOURNAL_NAME, EarlierResults, Journal, JournalKey
 from grader.grading.output_folder import NO_LOCKS, claim
 from grader.grading.results_file import RESULTS_NAME
-from grader.grading.submission_engine import SubmissionEngine, ThisMachine
+from grader.grading.submission_engine import EngineKind, EngineStopped, SubmissionEngine, ThisMachine
 from grader.grading.submission_grading import Grader, SubmissionReader
 from grader.grading.temporary_directory import TemporaryDirectoryError
 from grader.grading.unwritable import Attempts
@@ -57,8 +57,9 @@ class GradingStopped(RuntimeError):
 
 @dataclass(frozen=True)
 class ClassRun:
-    """What to grade and where the results go; `jobs` submissions are graded at once, by default one a core.
+    """What to grade, where, and where the results go.
 
+    `jobs` submissions are graded at once, by default one a core; on a cluster, on every node. `address` is a cluster's.
     With `scratch`, the journal and what is unpacked go there, and nothing is written into `output`; its journal is read
     all the same.
     """
@@ -73,6 +74,8 @@ class ClassRun:
     fresh: bool = False
     database_url: str | None = None
     scratch: Path | None = None
+    engine: EngineKind = EngineKind.LOCAL
+    address: str | None = None
 
 
 @dataclass
@@ -100,7 +103,8 @@ def grade_class(
     """Grade all submissions and write every report.
 
     `on_start` is told the number of submissions, `on_result` every record and whether it came from the journal. Raises
-    CollectError, ConfinementUnavailable, JournalError, LibraryMissing, TemporaryDirectoryError, ResultsNotWritten;
+    CollectError, ConfinementUnavailable, EngineStopped, JournalError, LibraryMissing, TemporaryDirectoryError,
+    ResultsNotWritten;
     OutputFolderInUse when another grader is writing there; GradingStopped on Ctrl-C.
     """
     try:
@@ -176,7 +180,13 @@ def _handed_in(run: ClassRun, entries: Sequence[CollectedSubmission]) -> list[Ex
 
 
 def _open_engine(run: ClassRun, exercises: Sequence[Exercise]) -> SubmissionEngine:
-    """Where this run's submissions are graded. Raises ConfinementUnavailable."""
+    """Where this run's submissions are graded. Raises ConfinementUnavailable, LibraryMissing, EngineStopped."""
+    if run.engine is EngineKind.RAY:
+        from grader.grading.on_ray.cluster_engine import ClusterEngine
+
+        return ClusterEngine(
+            run.course, run.address, jobs=run.jobs, seed=run.seed, confine=run.confine, exercises=exercises
+        )
     engine = LocalEngine(run.course, confine=run.confine, exercises=exercises)
     diagnostician = Diagnostician(engine, (run.scratch or run.output) / CACHE_FOLDER / "diagnosis")
     return ThisMachine(Grader(engine, diagnostician, run.seed), run.jobs or os.cpu_count() or 1)
@@ -266,7 +276,7 @@ def _read_safely(reader: SubmissionReader, exercise: Exercise, entry: CollectedS
 def _result(future: Future[ResultRecord], blank: ResultRecord) -> ResultRecord:
     try:
         return future.result()
-    except TemporaryDirectoryError:
+    except (TemporaryDirectoryError, EngineStopped):
         raise  # no fault of one submission's, and the next would fare no better
     except Exception as error:
         return _our_fault(blank, error)

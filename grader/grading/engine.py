@@ -38,6 +38,11 @@ class ConfinementUnavailable(RuntimeError):
     """This machine cannot confine a student's process as the course demands."""
 
 
+def confinement_name(confine: bool) -> str:
+    """How an engine holds student code, for the result record."""
+    return "landlock+seccomp" if confine else "none"
+
+
 @dataclass(frozen=True)
 class Job:
     """Code to check: the cells of one submission to one exercise.
@@ -109,7 +114,7 @@ class LocalEngine:
     @property
     def confinement(self) -> str:
         """How student code is held, for the result record."""
-        return "landlock+seccomp" if self.confine else "none"
+        return confinement_name(self.confine)
 
     def warm(self, *frameworks: Framework) -> None:
         """Start the warm processes for these frameworks without waiting for them. Raises LibraryMissing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from enum import Enum
 from typing import Protocol
 
 from grader.checking.record import ResultRecord
@@ -12,6 +13,17 @@ from grader.grading.submission_grading import Grader
 from grader.notebooks.submission import Submission
 
 AHEAD = 2  # submissions handed over for every one at work, so that none waits for the next
+
+
+class EngineKind(Enum):
+    """Where the submissions of a class are graded."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+class EngineStopped(RuntimeError):
+    """The engine can grade nothing more; what was graded is in the journal, and the next run goes on from there."""
 
 
 class SubmissionEngine(Protocol):
@@ -34,7 +46,7 @@ class SubmissionEngine(Protocol):
         """What an instructor should know about the places that took part."""
 
     def warm(self, *frameworks: Framework) -> None:
-        """Start what these frameworks need without waiting for it. Raises LibraryMissing."""
+        """Start what these frameworks need. Raises LibraryMissing, EngineStopped when nothing can be graded at all."""
 
     def submit(
         self, exercise: Exercise, collected: CollectedSubmission, submission: Submission
