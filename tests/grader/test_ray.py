@@ -248,26 +248,31 @@ def cluster(temporary: Path) -> Iterator[Any]:
     cluster.shutdown()
 
 
-def actors() -> list[int]:
-    """Processes of actors that hold warm processes, on any node."""
+def actors(cluster: Any) -> list[int]:
+    """Processes of the actors on the cluster's nodes."""
+    raylets = [node.all_processes["raylet"][0].process.pid for node in cluster.list_all_nodes()]
     found = []
-    for entry in Path("/proc").iterdir():
+    for process in [worker for raylet in raylets for worker in children(raylet)]:
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"ray::NodeActor"):
-                found.append(int(entry.name))
+            if Path(f"/proc/{process}/cmdline").read_bytes().startswith(b"ray::NodeActor"):
+                found.append(process)
     return found
 
 
-def children(process: int) -> list[int]:
-    with contextlib.suppress(OSError):
-        return [int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-    return []
+def children(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(entry.name))
+    return found
 
 
 def kill_node(cluster: Any, node: Any) -> None:
     """What happens when a machine is switched off: everything on it ends at once."""
     raylet = node.all_processes["raylet"][0].process.pid
     workers = children(raylet)
+    assert workers
     cluster.remove_node(node, allow_graceful=False)
     for process in workers:
         with contextlib.suppress(ProcessLookupError):
@@ -301,13 +306,13 @@ class TestACluster:
         looked = next(record for record in spread.records if record.student == "student-20")
         assert "PermissionError" in looked.output and "a socket" not in looked.output
         assert "HOME" in looked.output and "RAY" not in looked.output.upper(), "Ray is out of a student's sight"
-        assert eventually(lambda: not actors()), "no actor goes on"
+        assert eventually(lambda: not actors(cluster)), "no actor goes on"
         assert not list(temporary.glob(f"{FOLDER_PREFIX}*")), "no folder is left"
 
     def test_nothing_is_lost_with_an_actor_or_a_node(self, cluster: Any, temporary: Path, tmp_path: Path) -> None:
         slow = "import time\ntime.sleep(0.5)"
         for number in range(8):
-            hand_in(tmp_path / "submitted", f"student-{number}", STUDENTS[number % 2], slow)
+            hand_in(tmp_path / "submitted", f"student-{number}", STUDENTS[number % 2], f"{slow}  # {number}")
         local = grade(tmp_path / "submitted", tmp_path / "local")
         reported: list[str] = []
         nodes = [*cluster.worker_nodes]
@@ -315,7 +320,7 @@ class TestACluster:
         def on_result(record: ResultRecord, reused: bool) -> None:
             reported.append(record.student)
             if len(reported) == 2:
-                os.kill(actors()[0], signal.SIGKILL)
+                os.kill(actors(cluster)[0], signal.SIGKILL)
             if len(reported) == 4:
                 kill_node(cluster, nodes[0])
 
@@ -324,7 +329,7 @@ class TestACluster:
         journal = [json.loads(line)["student"] for line in (tmp_path / "spread" / JOURNAL_NAME).open()]
         assert sorted(journal) == sorted(reported) == sorted(record.student for record in local.records)
         assert any("was lost in between" in note for note in spread.notes)
-        assert eventually(lambda: not actors()), "no actor goes on"
+        assert eventually(lambda: not actors(cluster)), "no actor goes on"
 
     def test_a_node_that_joins_later_is_used_and_an_end_leaves_nothing(
         self, cluster: Any, temporary: Path, tmp_path: Path
@@ -348,5 +353,5 @@ class TestACluster:
         finally:
             engine.close()
         assert all(future.done() for future in waiting), "who waits for a result hears of the end"
-        assert eventually(lambda: not actors()), "no actor goes on"
+        assert eventually(lambda: not actors(cluster)), "no actor goes on"
         assert not list(temporary.glob(f"{FOLDER_PREFIX}*")), "no folder is left, not even a killed actor's"
