@@ -17,6 +17,7 @@ import pytest
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import ResultRecord
 from grader.course import Course, Framework, Kind, load_course
+from grader.gradebook.class_tables import TABLES
 from grader.gradebook.feedback import has_page
 from grader.gradebook.files import feedback_path
 from grader.grading.class_grading import ClassResult, ClassRun, grade_class
@@ -189,6 +190,15 @@ def test_the_tables_agree_with_the_records(graded: Graded) -> None:
             assert (row["status"], row["outcome"]) == (record.status.value, check.outcome.value)
             assert float(row["points"]) == check.points
             assert row["diagnosis"] == "; ".join(diagnosis.id for diagnosis in record.diagnoses)
+
+
+def test_the_tables_of_the_class_are_beside_the_report(graded: Graded) -> None:
+    assert {path.name for path in (graded.output / "tables").iterdir()} == set(TABLES)
+    with (graded.output / "tables" / "results.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == len(graded.result.records)
+    assert (graded.output / "tables" / "similarity.csv").read_text().count("\n") == 1, "nobody copied"
+    report = (graded.output / "report.html").read_text()
+    assert "No two submissions are more alike" in report and "exercises/attention/scaled_dot_product.ipynb" in report
 
 
 def test_every_notebook_has_a_feedback_page(graded: Graded) -> None:
