@@ -13,14 +13,14 @@ from rich.text import Text
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.versions import short_version
 from grader.cli.tables import console_for_tables, plain_table
-from grader.course import MANIFEST_NAME, CourseError, find_root
+from grader.course import CourseError, find_root
 from grader.gradebook.comparison_csv import comparison_table
 from grader.gradebook.csv_export import to_csv
 from grader.gradebook.files import write_text
 from grader.gradebook.wording import OUTCOME_WORDS, clean_text, format_points
 from grader.grading.run_comparison import Cause, Change, CheckChange, Comparison, compare_runs, to_dict
 from grader.grading.runs import newest_kept_run, read_run
-from grader.release.manifest import RELEASE_MANIFEST, read_version_names
+from grader.release.manifest import read_version_names, version_names_beside
 
 MAX_ROWS = 60
 SAME = "No result differs: {compared} results of {students} students compared."
@@ -61,10 +61,9 @@ def version_names(manifest: Path | None) -> Mapping[str, str]:
     if manifest is not None:
         return read_version_names(manifest)
     try:
-        beside = find_root() / RELEASE_MANIFEST
+        return version_names_beside(find_root())
     except CourseError:  # results can be compared anywhere
         return {}
-    return read_version_names(beside) if beside.with_name(MANIFEST_NAME).is_file() and beside.is_file() else {}
 
 
 def write_table(comparison: Comparison, path: Path | None, names: Mapping[str, str]) -> None:

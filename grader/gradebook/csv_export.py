@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from grader.gradebook.class_summary import ClassSummary
 from grader.gradebook.files import write_text
 from grader.gradebook.summary import summarise
 from grader.gradebook.wording import clean_text
+from grader.release.manifest import version_names_beside
 
 if TYPE_CHECKING:
     from grader.course import Course
@@ -69,16 +70,17 @@ def grades_table(summary: ClassSummary, late: Sequence[LateSubmission] = ()) -> 
     return rows
 
 
-def checks_table(records: Iterable[ResultRecord]) -> list[list[Value]]:
+def checks_table(records: Iterable[ResultRecord], names: Mapping[str, str] | None = None) -> list[list[Value]]:
     """One row a student, exercise and check; a submission without checks has one row with no check in it.
 
-    The diagnosis and the version of the checks belong to the submission and are repeated in all of its rows.
+    The diagnosis and the version of the checks belong to the submission and are repeated in all of its rows;
+    `names` are what a release calls these versions, by hash.
     """
     rows: list[list[Value]] = [list(CHECK_COLUMNS)]
     for record in records:
         start = [record.student, record.exercise, record.status.value]
         diagnosis = "; ".join(diagnosis.id for diagnosis in record.diagnoses)
-        version = short_version(record.checks_hash)
+        version = short_version(record.checks_hash, names)
         if not record.checks:
             rows.append([*start, "", "", "", 0, _number(record.max_points), diagnosis, version])
         for check in record.checks:
@@ -103,7 +105,7 @@ def write_csv(
     """
     grades, checks = directory / GRADES_FILE, directory / CHECKS_FILE
     write_text(grades, to_csv(grades_table(summarise(records, course), late)))
-    write_text(checks, to_csv(checks_table(records)))
+    write_text(checks, to_csv(checks_table(records, version_names_beside(course.root))))
     return grades, checks
 
 

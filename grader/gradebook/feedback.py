@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from grader.gradebook.wording import (
     explain_status,
     format_points,
 )
+from grader.release.manifest import version_names_beside
 
 if TYPE_CHECKING:
     from grader.course import Course, Exercise
@@ -106,7 +107,7 @@ def render_feedback(
         no_diagnosis=NO_DIAGNOSIS if checks and not complete and not record.diagnoses else "",
         output=clean_text(record.output, OUTPUT_LIMIT),
         notes=notes,
-        versions=_versions(record),
+        versions=_versions(record, version_names_beside(course.root)),
     )
 
 
@@ -165,10 +166,10 @@ def _check_view(check: CheckRecord, *, expanded: bool) -> CheckView:
     )
 
 
-def _versions(record: ResultRecord) -> list[tuple[str, str]]:
+def _versions(record: ResultRecord, names: Mapping[str, str]) -> list[tuple[str, str]]:
     versions = [
         ("course", record.course_version),
-        ("checks", short_version(record.checks_hash)),
+        ("checks", short_version(record.checks_hash, names)),
         ("your notebook", record.submission_hash[:SHOWN_DIGITS]),
         *sorted(record.environment.items()),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,25 @@ def read_version_names(path: Path) -> dict[str, str]:
             listed = f"{found[0]}-{found[-1]}" if runs_on else ", ".join(map(str, found))
             names[checks] = f"version{'s' if len(found) > 1 else ''} {listed}"
     return names
+
+
+def version_names_beside(root: Path) -> dict[str, str]:
+    """The names of versions in the release that a course's folder is; none where it is no release."""
+    path = root / RELEASE_MANIFEST
+    try:
+        status = path.stat()
+    except OSError:
+        return {}
+    return _names_at(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=8)
+def _names_at(path: Path, _changed: int, _size: int) -> dict[str, str]:
+    """Read once for all pages of a class."""
+    try:
+        return read_version_names(path)
+    except ReleaseError:  # some other program's manifest.json
+        return {}
 
 
 def _released(data: dict[str, Any]) -> ReleasedExercise:

@@ -268,6 +268,8 @@ def test_the_instructors_bundle_grades_what_students_made_of_theirs(course: Cour
     }
     names = read_version_names(place / "manifest.json")
     assert names[records["ada"]["checks_hash"]] == "version 1", "results name the version of the release"
+    assert "version 1" in (tmp_path / "results/checks.csv").read_text(encoding="utf-8").splitlines()[1]
+    assert "version 1" in (tmp_path / "results/feedback/ada/numbers/doubling.html").read_text(encoding="utf-8")
     copy = json.loads((tmp_path / "results/autograded/ada/numbers/doubling.ipynb").read_text(encoding="utf-8"))
     ids = {cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in copy["cells"]}
     assert "test_hidden_doubling_of_others" in ids, "formgrader shows the hidden checks' cells"
