@@ -50,7 +50,7 @@ def collect_and_show(
     request = CollectRequest(
         assignments=list(dict.fromkeys(topics)) or known,
         submitted=into,
-        settings=read_settings(course.root),
+        settings=read_settings(course.root, DEFAULT_DATABASE.parent),
         database_url=database_url or _default_database(before_duedate),
         course_id=course_id,
         exchange=exchange,
