@@ -1,6 +1,7 @@
-"""Measure and print: `course grade` and `nbgrader autograde` on the same class, warm checks, start of the command.
+"""Measure how fast a class is graded, beside nbgrader and otter on a sample of the same notebooks in the same run.
 
-Machines differ and are noisy; what is worth quoting are the ratios of one run.
+A class is generated, graded as `course grade` does, and a sample of it is graded by the others with the same checks.
+Machines differ and are noisy; what is worth quoting are the ratios of one run. docs/speed.md says what they mean.
 """
 
 from __future__ import annotations
@@ -8,106 +9,101 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from grader.bench.submissions import BENCH_EXERCISES, BenchSubmission, generate, write
-from grader.course import Course, load_course
-from grader.grading.engine import Job, LocalEngine
+from rich.console import Console
 
-_CONFIGURATION = """c = get_config()
-c.CourseDirectory.course_id = "bench"
-c.CourseDirectory.root = {root!r}
-c.ExecutePreprocessor.timeout = 120
-c.Exchange.root = {exchange!r}
-"""
+from grader.bench.class_at_scale import ClassSubmission, HandedIn, choose_exercises, make_class, write_class
+from grader.bench.display import PROJECTION, show
+from grader.bench.figures import (
+    LEFT_OUT,
+    BenchFigures,
+    ClassFigures,
+    Comparison,
+    projected_seconds,
+    times_by_framework,
+)
+from grader.bench.memory_watch import MemoryWatch
+from grader.bench.other_graders import DidNotRun, TheirTimes, environment, time_nbgrader, time_otter
+from grader.bench.sample import OurTimes, Sample, take_sample, time_ours
+from grader.bench.submissions import BENCH_EXERCISES
+from grader.checking.outcome import SubmissionStatus
+from grader.checking.record import ResultRecord
+from grader.course import Course, Exercise, load_course
+from grader.grading.class_grading import ClassRun, grade_class
 
-
-def _environment(course: Course) -> dict[str, str]:
-    own = str(Path(sys.executable).parent)
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return {
-        **os.environ,
-        **quiet,
-        "PATH": own + os.pathsep + os.environ.get("PATH", ""),
-        "COURSE_ROOT": str(course.root),
-    }
+STAGES = "1 of 3: samples of {exercises} …", "2 of 3: the class …", "3 of 3: {exercise} under the other graders …"
 
 
 def read_libraries_from_disk(course: Course) -> None:
-    """Import once what both sides import, so that neither is timed while a cold disk is read for the other."""
+    """Import once what all sides import, so that none is timed while a cold disk is read for the others."""
     libraries = "import hypothesis, nbgrader.api, numpy, pytest, tensorflow, torch"
-    subprocess.run([sys.executable, "-c", libraries], env=_environment(course), capture_output=True, check=False)
+    subprocess.run([sys.executable, "-c", libraries], env=environment(course), capture_output=True, check=False)
 
 
-def time_course_grade(course: Course, folder: Path, output: Path) -> tuple[float, dict[str, float]]:
-    """Seconds for `course grade` as a command, and the points by "student exercise"."""
+def time_class(
+    course: Course, exercises: Sequence[Exercise], written: Sequence[ClassSubmission], folder: Path, jobs: int
+) -> ClassFigures:
+    """Grade the class in `folder`/submitted as `course grade` does, with a progress bar, and watch the memory."""
+    from grader.cli.grade_display import grading_progress
+
+    run = ClassRun(course, folder / "submitted", folder / "results", tuple(exercises), jobs=jobs)
+    done = total = 0
     started = time.perf_counter()
-    command = [sys.executable, "-m", "grader.cli", "grade", str(folder), "--output", str(output), "--json"]
-    finished = subprocess.run(command, env=_environment(course), capture_output=True, text=True, check=False)
-    if finished.returncode:
-        raise SystemExit(f"course grade failed:\n{finished.stderr[-3000:]}")
+    with MemoryWatch() as watch, grading_progress(Console(stderr=True), quiet=True) as (on_start, on_result):
+
+        def count(number: int) -> None:
+            nonlocal total
+            total = number
+            on_start(number)
+
+        def progress(record: ResultRecord, reused: bool) -> None:
+            nonlocal done
+            done += 1
+            watch.progress(done / total)
+            on_result(record, reused)
+
+        result = grade_class(run, count, progress)
     seconds = time.perf_counter() - started
-    records = json.loads(finished.stdout)["records"]
-    return seconds, {f"{record['student']} {record['exercise']}": record["points"] for record in records}
+    endless = {(one.student, one.exercise.id) for one in written if one.handed_in is HandedIn.ENDLESS}
+    ran = [record for record in result.records if record.seconds]
+    stopped = [record for record in ran if (record.student, record.exercise) in endless]
+    return ClassFigures(
+        submissions=len(written),
+        made_of=dict(Counter(one.handed_in.value for one in written)),
+        seconds=seconds,
+        identical=result.identical,
+        endless=len(stopped),
+        endless_seconds=sum(record.seconds for record in stopped),
+        statuses=dict(
+            Counter(one.status.value for one in result.records if one.status is not SubmissionStatus.MISSING)
+        ),
+        by_framework=times_by_framework(course, [record for record in ran if record not in stopped]),
+        memory=watch.peaks,
+    )
 
 
-def time_nbgrader(
-    course: Course, submissions: Sequence[BenchSubmission], root: Path
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds for `nbgrader autograde` by topic (set-up not counted), and the points by "student exercise"."""
-    environment = _environment(course)
-    (root / "nbgrader_config.py").write_text(_CONFIGURATION.format(root=str(root), exchange=str(root / "exchange")))
-    exercises = {submission.exercise.id: submission.exercise for submission in submissions}
-    for exercise in exercises.values():
-        source = root / "source" / exercise.topic / f"{exercise.slug}.ipynb"
-        source.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(exercise.solution_path, source)
-    write(list(submissions), root / "submitted")
+def compare(course: Course, sample: Sample, ours: OurTimes, folder: Path, others: bool) -> Comparison:
+    """A sample under the other graders, unless they are left out."""
 
-    def nbgrader(*arguments: str) -> None:
-        # autograde exits with an error when a notebook fails; the database says what it gave
-        command = [sys.executable, "-m", "nbgrader", *arguments]
-        subprocess.run(command, cwd=root, env=environment, capture_output=True, check=False)
+    def theirs(name: str, grade: Callable[[Course, Sample, Path], TheirTimes]) -> TheirTimes | str:
+        if not others:
+            return LEFT_OUT
+        try:
+            return grade(course, sample, folder / name / sample.exercise.slug)
+        except DidNotRun as error:
+            return str(error)
 
-    seconds = {}
-    for exercise in exercises.values():
-        nbgrader("generate_assignment", exercise.topic)
-        started = time.perf_counter()
-        nbgrader("autograde", exercise.topic)
-        seconds[exercise.id] = time.perf_counter() - started
-    return seconds, _nbgrader_points(root / "gradebook.db", exercises.keys())
-
-
-def _nbgrader_points(database: Path, exercises: Iterable[str]) -> dict[str, float]:
-    from nbgrader.api import Gradebook
-
-    points = {}
-    with Gradebook(f"sqlite:///{database}") as gradebook:
-        for identifier in exercises:
-            topic, _, slug = identifier.partition("/")
-            for submission in gradebook.notebook_submissions(slug, topic):
-                automatic = sum(grade.auto_score or 0.0 for grade in submission.grades)
-                points[f"{submission.student.id} {identifier}"] = automatic
-    return points
-
-
-def time_warm_checks(course: Course, repeats: int) -> dict[str, float]:
-    """Median seconds from code to verdict in a warm engine, by exercise."""
-    medians = {}
-    with LocalEngine(course) as engine:
-        for identifier in BENCH_EXERCISES:
-            exercise = course.exercise(identifier)
-            job = Job(exercise, (exercise.reference_path.read_text(encoding="utf-8"),), trace=True)
-            engine.run(job)
-            medians[identifier] = statistics.median(engine.run(job).seconds for _ in range(repeats))
-    return medians
+    nbgrader, otter = theirs("nbgrader", time_nbgrader), theirs("otter", time_otter)
+    exercise = sample.exercise
+    return Comparison(exercise.id, exercise.framework.value, len(sample.students), ours, nbgrader, otter)
 
 
 def time_help(course: Course, repeats: int = 5) -> float:
@@ -117,56 +113,54 @@ def time_help(course: Course, repeats: int = 5) -> float:
         command = [sys.executable, "-m", "grader.cli", "--help"]
     for _ in range(repeats):
         started = time.perf_counter()
-        subprocess.run(command, env=_environment(course), capture_output=True, check=True)
+        subprocess.run(command, env=environment(course), capture_output=True, check=True)
         times.append(time.perf_counter() - started)
     return statistics.median(times)
 
 
-def main() -> None:
-    """Entry point of `python -m grader.bench`."""
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m grader.bench", description=__doc__)
-    parser.add_argument("--students", type=int, default=10, help="submissions an exercise (default 10, so 30 in all)")
+    parser.add_argument("--students", type=int, default=300, help="students in the class (default 300)")
+    parser.add_argument("--notebooks", type=int, default=20, help="notebooks for each student (default 20)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="graded at once (default: one a core)")
+    parser.add_argument("--sample", type=int, default=6, help="notebooks an exercise for the comparison (default 6)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed makes another class (default 0)")
+    parser.add_argument("--alone", action="store_true", help="leave nbgrader and otter out: they take most of the time")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
-    course = load_course()
-    submissions = generate(course, arguments.students)
+    if min(arguments.students, arguments.notebooks, arguments.jobs, arguments.sample) < 1:
+        parser.error("students, notebooks, jobs and sample must be at least 1")
+    return arguments
+
+
+def main() -> None:
+    """Entry point of `python -m grader.bench`."""
+    arguments, course, progress = _arguments(), load_course(), Console(stderr=True)
+    exercises = choose_exercises(course, arguments.notebooks)
     with tempfile.TemporaryDirectory(prefix="course-bench-") as directory:
         folder = Path(directory)
-        print(f"Grading {len(submissions)} submissions with course grade …", file=sys.stderr)
-        write(submissions, folder / "submitted")
+        written = write_class(make_class(exercises, arguments.students, arguments.seed), folder / "submitted")
         read_libraries_from_disk(course)
-        ours, our_points = time_course_grade(course, folder / "submitted", folder / "results")
-        print(f"  {ours:.1f} s. The same with nbgrader autograde (minutes) …", file=sys.stderr)
-        (folder / "nbgrader").mkdir()
-        theirs, their_points = time_nbgrader(course, submissions, folder / "nbgrader")
-    warm = time_warm_checks(course, 5)
-    help_seconds = time_help(course)
-    total = sum(theirs.values())
-    agree = sum(our_points.get(key) == points for key, points in their_points.items())
-    figures = {
-        "submissions": len(submissions),
-        "course_grade_seconds": round(ours, 2),
-        "nbgrader_autograde_seconds": round(total, 2),
-        "nbgrader_by_exercise": {name: round(seconds, 2) for name, seconds in theirs.items()},
-        "ratio": round(total / ours, 1),
-        "same_points": f"{agree} of {len(their_points)}",
-        "warm_check_seconds": {name: round(seconds, 3) for name, seconds in warm.items()},
-        "course_help_seconds": round(help_seconds, 3),
-        "processors": os.cpu_count(),
-    }
+        compared = [exercise for exercise in exercises if exercise.id in BENCH_EXERCISES]
+        samples = [take_sample(written, exercise, arguments.sample, folder / "submitted") for exercise in compared]
+        samples = [sample for sample in samples if sample.students]
+        progress.print(STAGES[0].format(exercises=", ".join(sample.exercise.id for sample in samples)))
+        ours = [time_ours(course, sample, arguments.jobs, folder / "cache") for sample in samples]
+        by_framework = {sample.exercise.framework: times for sample, times in zip(samples, ours, strict=True)}
+        if by_framework:
+            minutes = projected_seconds(written, by_framework, arguments.jobs) / 60
+            progress.print(PROJECTION.format(count=len(written), jobs=arguments.jobs, minutes=minutes))
+        progress.print(STAGES[1])
+        figures = BenchFigures(time_class(course, exercises, written, folder, arguments.jobs))
+        for sample, times in zip(samples, ours, strict=True):
+            if not arguments.alone:
+                progress.print(STAGES[2].format(exercise=sample.exercise.id))
+            figures.comparisons.append(compare(course, sample, times, folder, not arguments.alone))
+    figures.course_help_seconds = time_help(course)
     if arguments.json:
-        print(json.dumps(figures, indent=1))
-        return
-    print(f"{len(submissions)} submissions, {os.cpu_count()} processors, everything included:")
-    print(f"  course grade         {ours:8.1f} s   {len(submissions) / ours:6.2f} submissions a second")
-    print(f"  nbgrader autograde   {total:8.1f} s   {len(submissions) / total:6.2f} submissions a second")
-    for name, seconds in theirs.items():
-        print(f"    {name:<34} {seconds / arguments.students:6.2f} s each")
-    print(f"  ratio                {total / ours:8.1f}   same points: {agree} of {len(their_points)}")
-    print("Warm, from code to verdict (median):")
-    for name, seconds in warm.items():
-        print(f"    {name:<34} {seconds:6.3f} s")
-    print(f"course --help (median of 5): {help_seconds:.3f} s")
+        print(json.dumps(figures.as_json(), indent=1))
+    else:
+        show(Console(), figures)
 
 
 if __name__ == "__main__":

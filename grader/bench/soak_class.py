@@ -89,13 +89,16 @@ def _plain(entry: BenchSubmission) -> SoakSubmission:
 
 
 def _hostile(entry: BenchSubmission, kind: str) -> SoakSubmission:
-    content = json.dumps(entry.notebook)
-    if kind == "broken":
-        content = content[: len(content) // 2]
-    else:
-        notebook = json.loads(content)
-        source = f"# {entry.student}: {kind}\n{HOSTILITIES[kind]}"
-        first = next(number for number, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code")
-        notebook["cells"].insert(first, {**_CODE_CELL, "source": source})
-        content = json.dumps(notebook)
+    content = with_hostile_cell(json.dumps(entry.notebook), entry.student, kind)
     return SoakSubmission(entry.student, entry.exercise.id, Nature.HOSTILE, content)
+
+
+def with_hostile_cell(content: str, student: str, kind: str) -> str:
+    """A notebook's text with a cell of this kind of HOSTILITIES before all others, or cut off where it is "broken"."""
+    if kind == "broken":
+        return content[: len(content) // 2]
+    notebook = json.loads(content)
+    source = f"# {student}: {kind}\n{HOSTILITIES[kind]}"
+    first = next(number for number, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code")
+    notebook["cells"].insert(first, {**_CODE_CELL, "source": source})
+    return json.dumps(notebook)

@@ -40,11 +40,11 @@ def generate(course: Course, students: int) -> list[BenchSubmission]:
             right = index % 2 == 0
             source = reference if right else apply_change(mistakes[(index // 2) % len(mistakes)], reference)
             student = f"student-{index + 1:02d}"
-            submissions.append(BenchSubmission(student, exercise, _filled(stub, source, student), right))
+            submissions.append(BenchSubmission(student, exercise, filled(stub, source, student), right))
     return submissions
 
 
-def _filled(stub: dict[str, Any], source: str, student: str) -> dict[str, Any]:
+def filled(stub: dict[str, Any], source: str, student: str) -> dict[str, Any]:
     """The stub with a whole answer in its last code cell to be solved, and the other ones emptied."""
     notebook: dict[str, Any] = json.loads(json.dumps(stub))
     solutions = [

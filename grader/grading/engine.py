@@ -7,6 +7,7 @@ and collects the results. It decides nothing about points.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -137,6 +138,8 @@ class LocalEngine:
 
         Raises TemporaryDirectoryError when there is no room for what a submission may write.
         """
+        with contextlib.suppress(ForkServerError):  # which is met again below
+            self.wait_until_warm(job.exercise.framework)
         started = time.monotonic()
         result = JobResult()
         for _ in range(ATTEMPTS):

@@ -1,0 +1,141 @@
+"""What `make bench` found, as plain data, and the arithmetic behind it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from grader.bench.class_at_scale import ClassSubmission, HandedIn
+from grader.bench.memory_watch import MemoryPeaks
+from grader.bench.other_graders import TheirTimes
+from grader.bench.sample import OurTimes
+from grader.checking.record import ResultRecord
+from grader.course import Course, Framework
+
+LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True)
+class FrameworkTimes:
+    """Seconds from code to verdict of the submissions that ran, without endless ones."""
+
+    submissions: int
+    median: float
+    p95: float
+
+
+@dataclass
+class ClassFigures:
+    """The generated class, graded as `course grade` does: everything from reading it to the gradebook is in `seconds`.
+
+    `endless` is how many submissions ran until their time was up, and `endless_seconds` what that took.
+    """
+
+    submissions: int
+    made_of: dict[str, int]
+    seconds: float
+    identical: int
+    endless: int
+    endless_seconds: float
+    statuses: dict[str, int]
+    by_framework: dict[str, FrameworkTimes]
+    memory: list[MemoryPeaks]
+
+    @property
+    def each_second(self) -> float:
+        """Submissions a second, with everything."""
+        return self.submissions / self.seconds
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One exercise's sample under each grader; `nbgrader` and `otter` hold the reason where one did not run."""
+
+    exercise: str
+    framework: str
+    submissions: int
+    ours: OurTimes
+    nbgrader: TheirTimes | str
+    otter: TheirTimes | str
+
+    def ratio(self, theirs: TheirTimes | str) -> float | None:
+        """Our throughput over theirs, both in the steady state."""
+        return None if isinstance(theirs, str) else theirs.each * self.ours.each_second
+
+    def agreeing(self, theirs: TheirTimes | str) -> int:
+        """How many of the sample got the same points from both."""
+        points = {} if isinstance(theirs, str) else theirs.points
+        return sum(points.get(student) == ours for student, ours in self.ours.points.items())
+
+    @property
+    def over_in_process(self) -> float:
+        """Our seconds for one submission alone, over the checks' own time in one process."""
+        return self.ours.alone / self.ours.in_process
+
+
+@dataclass
+class BenchFigures:
+    """Everything of one run."""
+
+    graded: ClassFigures
+    comparisons: list[Comparison] = field(default_factory=list)
+    course_help_seconds: float = 0.0
+    processors: int = os.cpu_count() or 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, with the ratios."""
+        compared = [
+            {
+                **asdict(one),
+                "nbgrader_ratio": one.ratio(one.nbgrader),
+                "otter_ratio": one.ratio(one.otter),
+                "nbgrader_same_points": one.agreeing(one.nbgrader),
+                "otter_same_points": one.agreeing(one.otter),
+                "over_in_process": one.over_in_process,
+            }
+            for one in self.comparisons
+        ]
+        return {**asdict(self), "comparisons": compared, "submissions_a_second": self.graded.each_second}
+
+
+def times_by_framework(course: Course, records: Iterable[ResultRecord]) -> dict[str, FrameworkTimes]:
+    """Median and 95th percentile of the seconds of those that ran, by framework."""
+    seconds: dict[Framework, list[float]] = {}
+    for record in records:
+        seconds.setdefault(course.exercise(record.exercise).framework, []).append(record.seconds)
+    return {
+        framework.value: FrameworkTimes(len(values), percentile(values, 50), percentile(values, 95))
+        for framework, values in sorted(seconds.items(), key=lambda item: item[0].value)
+    }
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that so many percent of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def projected_seconds(
+    submissions: Sequence[ClassSubmission], comparisons: dict[Framework, OurTimes], jobs: int
+) -> float:
+    """How long the class will take, from the samples: frameworks that were not sampled count as the one most like."""
+    like = {
+        Framework.TRANSFORMERS: Framework.TORCH,
+        Framework.PYTHON: Framework.NUMPY,
+        Framework.FASTAPI: Framework.TORCH,
+    }
+    slowest = min(comparisons.values(), key=lambda times: times.each_second)
+    total = 0.0
+    for one in submissions:
+        if one.handed_in in (HandedIn.UNTOUCHED, HandedIn.COPY):
+            continue
+        if one.handed_in is HandedIn.ENDLESS:
+            total += 2 * one.exercise.limits.seconds / jobs
+            continue
+        framework = one.exercise.framework
+        times = comparisons.get(framework) or comparisons.get(like.get(framework, framework)) or slowest
+        total += 1 / times.each_second
+    return total
