@@ -13,6 +13,7 @@ from grader.checking.record import ResultRecord
 from grader.checking.versions import short_version
 from grader.gradebook.class_summary import ClassSummary
 from grader.gradebook.files import write_text
+from grader.gradebook.student_names import StudentName
 from grader.gradebook.summary import summarise
 from grader.gradebook.wording import clean_text
 from grader.release.manifest import version_names_beside
@@ -51,22 +52,30 @@ def safe_cell(value: Value) -> Value:
     return f"'{text}" if text.lstrip(" \n\ufeff\xa0").startswith(_FORMULA_STARTS) else text
 
 
-def grades_table(summary: ClassSummary, late: Sequence[LateSubmission] = ()) -> list[list[Value]]:
+def grades_table(
+    summary: ClassSummary, late: Sequence[LateSubmission] = (), names: Mapping[str, StudentName] | None = None
+) -> list[list[Value]]:
     """One row a student: points of every exercise, total and maximum, headed by the ids of the exercises.
 
     An exercise without a score (not handed in, refused, or grading broke) is an empty cell, which a sum takes for zero.
-    Where somebody lost points for being late, these have a column of their own and the total is what is left.
+    Where somebody lost points for being late, these have a column of their own and the total is what is left. Names and
+    addresses have theirs where any is known.
     """
     penalties = {(entry.student, entry.exercise): entry.penalty for entry in late if entry.penalty}
     exercises = [exercise.exercise for exercise in summary.exercises]
-    rows: list[list[Value]] = [["student", *exercises, *(["late_penalty"] if penalties else []), "total", "max"]]
+    people = ["last_name", "first_name", "email"] if names else []
+    rows: list[list[Value]] = [
+        ["student", *people, *exercises, *(["late_penalty"] if penalties else []), "total", "max"]
+    ]
     for row in summary.students:
         scores: list[Value] = ["" if cell.status in _NO_SCORE else _number(cell.points) for cell in row.cells]
         # A penalty may also take points that a person gave, which are not in this table.
         lost = sum(min(penalties.get((row.student, cell.exercise), 0.0), cell.points) for cell in row.cells)
         if penalties:
             scores.append(_number(lost))
-        rows.append([row.student, *scores, _number(row.points - lost), _number(row.max_points)])
+        name = (names or {}).get(row.student, StudentName())
+        person = [name.last_name, name.first_name, name.email] if names else []
+        rows.append([row.student, *person, *scores, _number(row.points - lost), _number(row.max_points)])
     return rows
 
 
@@ -97,14 +106,19 @@ def to_csv(rows: Iterable[Sequence[Value]]) -> str:
 
 
 def write_csv(
-    records: Sequence[ResultRecord], course: Course, directory: Path, *, late: Sequence[LateSubmission] = ()
+    records: Sequence[ResultRecord],
+    course: Course,
+    directory: Path,
+    *,
+    late: Sequence[LateSubmission] = (),
+    names: Mapping[str, StudentName] | None = None,
 ) -> tuple[Path, Path]:
     """Write grades.csv and checks.csv into a directory, and return their paths.
 
     Raises OSError when they cannot be written.
     """
     grades, checks = directory / GRADES_FILE, directory / CHECKS_FILE
-    write_text(grades, to_csv(grades_table(summarise(records, course), late)))
+    write_text(grades, to_csv(grades_table(summarise(records, course), late, names)))
     write_text(checks, to_csv(checks_table(records, version_names_beside(course.root))))
     return grades, checks
 

@@ -27,6 +27,7 @@ from grader.release.manifest import version_names_beside
 if TYPE_CHECKING:
     from grader.course import Course, Exercise
     from grader.gradebook.late_penalties import LateSubmission
+    from grader.gradebook.student_names import StudentName
 
 MESSAGE_LIMIT = 6_000
 VALUE_LIMIT = 2_000
@@ -74,7 +75,7 @@ def has_page(status: SubmissionStatus) -> bool:
 
 
 def render_feedback(
-    record: ResultRecord, exercise: Exercise, course: Course, late: LateSubmission | None = None
+    record: ResultRecord, exercise: Exercise, course: Course, late: LateSubmission | None = None, name: str = ""
 ) -> str:
     """The feedback page of one submission, as HTML that loads nothing and runs nothing."""
     status, message = explain_status(record, MESSAGE_LIMIT)
@@ -90,7 +91,7 @@ def render_feedback(
         course=course.title,
         exercise=exercise.title,
         topic=next((topic.title for topic in course.topics if topic.id == exercise.topic), exercise.topic),
-        student=record.student,
+        student=f"{name} ({record.student})" if name else record.student,
         points=record.points,
         max_points=maximum,
         share=min(record.points / maximum, 1.0) if maximum else 0.0,
@@ -112,7 +113,12 @@ def render_feedback(
 
 
 def write_feedback(
-    course: Course, records: Sequence[ResultRecord], directory: Path, *, late: Sequence[LateSubmission] = ()
+    course: Course,
+    records: Sequence[ResultRecord],
+    directory: Path,
+    *,
+    late: Sequence[LateSubmission] = (),
+    names: Mapping[str, StudentName] | None = None,
 ) -> list[Path]:
     """Write the page of every record that counts into `directory`, and return their paths.
 
@@ -126,8 +132,11 @@ def write_feedback(
         exercise = exercises.get(record.exercise)
         if exercise is None or not has_page(record.status):
             continue
+        full = names[record.student].full if names and record.student in names else ""
         path = directory / feedback_path(record.student, exercise.topic, exercise.slug)
-        write_text(path, render_feedback(record, exercise, course, too_late.get((record.student, record.exercise))))
+        write_text(
+            path, render_feedback(record, exercise, course, too_late.get((record.student, record.exercise)), full)
+        )
         written.append(path)
     return written
 

@@ -19,6 +19,7 @@ from grader.gradebook.nbgrader_plan import Copy, Planner
 from grader.gradebook.nbgrader_settings import read_settings
 from grader.gradebook.nbgrader_structure import write_structure
 from grader.gradebook.solution_cells import SolutionNotebook, read_solution
+from grader.gradebook.student_names import StudentName, read_names
 from grader.gradebook.summary import counted_records
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class GradebookReport:
     grades: int = 0
     waiting: int = 0
     late: list[LateSubmission] = field(default_factory=list)
+    names: dict[str, StudentName] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -90,6 +92,7 @@ def write_gradebook(
             begin_writing(gradebook)
             counts = write_batch(gradebook, planned)
             report.late += penalties.apply(gradebook, planned)
+            report.names |= read_names(gradebook, batch)
             gradebook.db.commit()
             _write_copies(copies)
             report.students += len(batch)

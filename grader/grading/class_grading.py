@@ -33,6 +33,7 @@ from grader.notebooks.submission import Submission
 
 if TYPE_CHECKING:
     from grader.gradebook.late_penalties import LateSubmission
+    from grader.gradebook.student_names import StudentName
 
 FEEDBACK_FOLDER, REPORT_NAME, GRADEBOOK_NAME = "feedback", "report.html", "gradebook.db"
 CACHE_FOLDER = ".cache"
@@ -95,6 +96,7 @@ class ClassResult:
     notes: list[str] = field(default_factory=list)
     kept: Path | None = None
     late: list[LateSubmission] = field(default_factory=list)
+    names: dict[str, StudentName] = field(default_factory=dict)
 
 
 def grade_class(
@@ -315,10 +317,10 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
         result.kept = write_run(run.output, result.records)
     _write_gradebook(run, result)  # before the others, which show what nbgrader takes off for being late
     with attempts.at(run.output):
-        write_csv(result.records, run.course, run.output, late=result.late)
+        write_csv(result.records, run.course, run.output, late=result.late, names=result.names)
         write_late_table(result.late, run.output)
     with attempts.at(feedback):
-        write_feedback(run.course, result.records, feedback, late=result.late)
+        write_feedback(run.course, result.records, feedback, late=result.late, names=result.names)
     summary = summarise(result.records, run.course)
     similarity = compare_class(result.records, run.course)
     with attempts.at(tables):
@@ -345,7 +347,7 @@ def _write_gradebook(run: ClassRun, result: ClassResult) -> None:
         report = write_gradebook(run.course, result.records, url, course_directory=run.output)
         result.gradebook = masked_url(url)
         result.notes += report.notes
-        result.late = report.late
+        result.late, result.names = report.late, report.names
     except GradebookError as error:
         result.notes.append(f"The gradebook was not written: {error}")
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Late penalties as nbgrader's own step of autograding would have written them, and where they are shown."""
+"""What reports take from nbgrader's gradebook: late penalties, as its own step would have written them, and names."""
 
 from __future__ import annotations
 
@@ -189,3 +189,23 @@ def test_tables_and_feedback_show_the_penalty_as_its_own_item(course: Course, tm
     assert "after it was due" not in pages["ada"]
     write_late_table([], tmp_path)
     assert not (tmp_path / "late_submissions.csv").exists()
+
+
+def test_names_that_nbgrader_knows_are_shown(course: Course, database: str, tmp_path: Path) -> None:
+    records = [softmax("ada"), softmax("bob")]
+    assert write_gradebook(course, records, database).names == {}
+    with opened(database) as gradebook:
+        gradebook.update_or_create_student("ada", first_name="=Ada", last_name="<b>Lovelace", email="ada@example.org")
+    names = write_gradebook(course, records, database).names
+    grades, _ = write_csv(records, course, tmp_path, names=names)
+    with grades.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["student"], row["last_name"], row["first_name"], row["email"]) for row in rows] == [
+        ("ada", "<b>Lovelace", "'=Ada", "ada@example.org"),
+        ("bob", "", "", ""),
+    ]
+    pages = {path.parts[-3]: path.read_text() for path in write_feedback(course, records, tmp_path, names=names)}
+    assert "Feedback for <bdi>=Ada &lt;b&gt;Lovelace (ada)</bdi>" in pages["ada"]
+    assert "Feedback for <bdi>bob</bdi>" in pages["bob"]
+    header, *_ = write_csv(records, course, tmp_path)[0].read_text().splitlines()
+    assert header.startswith("student,attention/"), "no columns without anything in them"
