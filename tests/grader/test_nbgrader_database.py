@@ -222,6 +222,24 @@ def test_a_rerun_keeps_what_a_person_wrote(course: Course, database: str, tmp_pa
     assert report.waiting == 1
 
 
+def test_a_bonus_question_is_worth_extra_credit_alone(course: Course, database: str) -> None:
+    """A cell worth no points, for which a person gives extra credit."""
+    path = course.exercise("attention/softmax").solution_path
+    notebook = json.loads(path.read_bytes())
+    notebook["cells"][-1]["metadata"]["nbgrader"]["points"] = 0
+    path.write_text(json.dumps(notebook))
+    write_gradebook(course, [softmax("ada")], database)
+    with opened(database) as gradebook:
+        answer = grade(gradebook, "answer", "ada")
+        assert answer.max_score == 0.0
+        answer.extra_credit, answer.manual_score, answer.needs_manual_grade = 2.0, 0.0, False
+        gradebook.db.commit()
+    write_gradebook(course, [softmax("ada", range_=PASSED)], database)
+    with opened(database) as gradebook:
+        submission = gradebook.find_submission("attention", "ada")
+        assert (submission.score, submission.max_score) == (6.0 + 2.0, 11.0)
+
+
 def test_an_overridden_check_is_reviewed_when_its_score_changes(course: Course, database: str) -> None:
     write_gradebook(course, [softmax("ada")], database)
     with opened(database) as gradebook:

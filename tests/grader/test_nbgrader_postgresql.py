@@ -171,3 +171,18 @@ def test_a_missing_driver_names_the_extra(
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(GradebookError, match=r'driver psycopg, which is not installed; run: .*"\.\[postgresql\]"'):
         write_gradebook(course, [softmax("ada")], "postgresql://me:secret@localhost/grades")
+
+
+def test_a_late_penalty_is_written_there_too(course: Course, database: str, tmp_path: Path) -> None:
+    (course.root / "nbgrader_config.py").write_text(
+        "c = get_config()\nc.LateSubmissionPlugin.penalty_method = 'zero'\n"
+    )
+    path = hand_in(tmp_path, "ada", "softmax", softmax_cells("Because it saturates."))
+    (path.parent / "timestamp.txt").write_text("2026-01-12 12:00:00 UTC")
+    with opened(database) as gradebook:
+        gradebook.add_assignment("attention", duedate="2026-01-10 12:00:00 UTC")
+    report = write_gradebook(course, [softmax("ada", source=str(path))], database, course_directory=tmp_path)
+    assert [(late.student, late.score, late.penalty) for late in report.late] == [("ada", 3.0, 3.0)]
+    with opened(database) as gradebook:
+        submission = gradebook.find_submission("attention", "ada")
+        assert (submission.score, submission.late_submission_penalty) == (3.0, 3.0)
