@@ -7,6 +7,7 @@ imported here, never in the student's process.
 from __future__ import annotations
 
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -140,6 +141,9 @@ def serve_checks(checks_path: Path, serve: Callable[[Callable[[socket.socket], N
     `serve` is given the function that a fork calls with its channel: it reads a job from there, runs the checks, and
     sends the results. It returns when there is nothing more to serve.
     """
+    # Python takes cached bytecode for current when second and size of the source agree: a check that was corrected and
+    # put back within a second would go on grading in the form that is no longer on disk.
+    sys.dont_write_bytecode = True
     plugin = CheckPlugin()
     pytest.main([*_arguments(checks_path), "--capture=no"], plugins=[plugin, _StopBeforeTheFirst(plugin, serve)])
 

@@ -135,6 +135,10 @@ def test_only_what_the_change_concerns_is_graded_and_only_once(story: Story) -> 
     assert not trial_folder(story.run.output).exists()
 
 
+def test_no_bytecode_of_checks_is_kept_that_could_grade_in_the_place_of_corrected_ones(story: Story) -> None:
+    assert list(story.course.root.rglob("*.pyc")) == []
+
+
 def test_regrading_does_what_the_trial_showed(story: Story) -> None:
     assert story.done is not None and story.trial is not None
     assert story.done.comparison == story.trial.comparison
