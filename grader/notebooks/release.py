@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbgrader import preprocessors as steps
 from traitlets import Dict, Unicode
 
+from grader.course import find_root
 from grader.notebooks.parsing import parse
 from grader.notebooks.roles import ANSWER_PLACEHOLDER, Role
 
@@ -80,13 +81,14 @@ def stub_notebook(solution: NotebookNode) -> NotebookNode:
 
 
 def configure(config: Any) -> None:
-    """Settings for nbgrader's own commands, run in the course's folder: for `nbgrader_config.py`.
+    """Settings for nbgrader's own commands, in the course's folder or in that of results: for `nbgrader_config.py`.
 
-    `nbgrader generate_assignment` then writes the very stubs of `course build`. What a submission prints on stderr (a
-    warning) no longer costs the points of the cell. nbgrader's feedback has a folder of its own: it skips a student
-    whose folder is there, and `course grade` writes its own feedback into `feedback/`.
+    `nbgrader generate_assignment` then writes the very stubs of `course build`, and formgrader lists the course's
+    assignments wherever it runs. What a submission prints on stderr (a warning) no longer costs the points of the cell.
+    nbgrader's feedback has a folder of its own: it skips a student whose folder is there, and `course grade` writes its
+    own feedback into `feedback/`. Raises CourseError when there is no course.
     """
-    config.CourseDirectory.source_directory = "solutions"
+    config.CourseDirectory.source_directory = str(find_root() / "solutions")
     config.CourseDirectory.release_directory = "exercises"
     config.CourseDirectory.feedback_directory = NBGRADER_FEEDBACK
     config.GenerateAssignment.preprocessors = ASSIGNMENT_STEPS

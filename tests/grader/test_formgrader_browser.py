@@ -109,7 +109,6 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Class]:
         with (handed_in.results / "nbgrader_config.py").open("a") as settings:
             settings.write(
                 f"\nc = get_config()\nc.Exchange.root = {str(exchange)!r}\nc.CourseDirectory.course_id = 'multimodal'\n"
-                f"c.CourseDirectory.source_directory = {str(ROOT / 'solutions')!r}\n"
             )
         yield handed_in
 

@@ -141,6 +141,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     config = Config()
     configure(config)
     config.CourseDirectory.root = str(root)
+    config.CourseDirectory.source_directory = "solutions"  # only those that are graded here
     config.Exchange.root = str(root / "exchange")
     config.CsvExportPlugin.to = str(root / "grades.csv")
 
