@@ -16,6 +16,7 @@ import typer
 
 from grader import __version__
 from grader.cli import (
+    anonymise,
     build,
     capstone,
     check,
@@ -69,6 +70,7 @@ _add("collect", collect.run, _TEACH)
 _add("grade", grade.run, _TEACH)
 _add("regrade", regrade.run, _TEACH)
 _add("diff", diff.run, _TEACH)
+_add("anonymise", anonymise.run, _TEACH)
 _add_group("export", export.app, _TEACH)
 _add("verify", verify.run, _TEACH)
 _add("coverage", coverage.run, _TEACH)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from grader.gradebook.csv_export import Value, to_csv
+from grader.gradebook.csv_export import Value, safe_cell, to_csv
 from grader.gradebook.errors import GradebookError
 from grader.gradebook.files import write_text
 from grader.gradebook.nbgrader_batch import PlannedSubmission
@@ -24,6 +25,7 @@ LATE_COLUMNS = ("student", "exercise", "handed_in_utc", "due_utc", "seconds_late
 BAD_PLUGIN = (
     "the plugin for late submissions failed ({reason}). It is AssignLatePenalties.plugin_class in nbgrader_config.py"
 )
+BAD_TABLE = "{path}: this table cannot be read ({error}); run `course grade` again, which writes it anew"
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,29 @@ def write_late_table(late: Sequence[LateSubmission], directory: Path) -> None:
         write_text(path, to_csv(late_table(late)))
     else:
         path.unlink(missing_ok=True)
+
+
+def read_late_table(directory: Path, students: Iterable[str]) -> list[LateSubmission]:
+    """The late submissions of these students that `write_late_table` told of; none where it wrote nothing.
+
+    Raises GradebookError when the file was changed into something else, OSError.
+    """
+    path = directory / LATE_FILE
+    if not path.is_file():
+        return []
+    by_cell = {safe_cell(student): student for student in students}
+    late = []
+    with path.open(encoding="utf-8", newline="") as file:
+        try:
+            for row in csv.DictReader(file):
+                if row["student"] not in by_cell:
+                    continue
+                handed_in, due = (datetime.fromisoformat(row[name].removesuffix("Z")) for name in LATE_COLUMNS[2:4])
+                numbers = (float(row[name]) for name in LATE_COLUMNS[4:])
+                late.append(LateSubmission(by_cell[row["student"]], row["exercise"], handed_in, due, *numbers))
+        except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
+            raise GradebookError(BAD_TABLE.format(path=path, error=error)) from None
+    return late
 
 
 def _start_plugin(settings: Config) -> Any:

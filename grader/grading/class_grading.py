@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +33,7 @@ from grader.notebooks.submission import Submission
 
 if TYPE_CHECKING:
     from grader.gradebook.late_penalties import LateSubmission
+    from grader.gradebook.similarity import ExerciseSimilarity
     from grader.gradebook.student_names import StudentName
 
 FEEDBACK_FOLDER, REPORT_NAME, GRADEBOOK_NAME = "feedback", "report.html", "gradebook.db"
@@ -300,42 +301,74 @@ def write_reports(run: ClassRun, result: ClassResult) -> None:
     Results that change are kept as a run first (`runs.write_run`). A gradebook that cannot be written is noted, and
     `gradebook` of the result stays empty. Raises ResultsNotWritten when anything else could not be written.
     """
+    from grader.gradebook.late_penalties import LATE_FILE, write_late_table
+    from grader.grading.runs import write_run
+
+    attempts = Attempts()
+    with attempts.at(run.output / RESULTS_NAME):
+        result.kept = write_run(run.output, result.records)
+    _write_gradebook(run, result)  # before the others, which show what nbgrader takes off for being late
+    with attempts.at(run.output / LATE_FILE):
+        write_late_table(result.late, run.output)
+    result.report = write_report_files(
+        run.course,
+        result.records,
+        run.output,
+        attempts,
+        late=result.late,
+        names=result.names,
+        remarks=[GRADED_ONCE.format(count=result.identical)] if result.identical else (),
+    )
+    attempts.finish(result.notes)
+
+
+def write_report_files(
+    course: Course,
+    records: Sequence[ResultRecord],
+    output: Path,
+    attempts: Attempts,
+    *,
+    late: Sequence[LateSubmission] = (),
+    names: Mapping[str, StudentName] | None = None,
+    similarity: Sequence[ExerciseSimilarity] | None = None,
+    link_lessons: bool = True,
+    remarks: Sequence[str] = (),
+) -> Path | None:
+    """Write CSV, feedback pages, tables and the class report of these records into a folder.
+
+    Without `similarity`, the notebooks are compared where the records say that they lie. Returns the report's path,
+    None where it could not be written, which `attempts` notes.
+    """
     from datetime import datetime
 
     from grader.gradebook.class_report import write_class_report
     from grader.gradebook.class_tables import TABLES_FOLDER, ClassTables, write_class_tables
     from grader.gradebook.csv_export import write_csv
     from grader.gradebook.feedback import write_feedback
-    from grader.gradebook.late_penalties import write_late_table
     from grader.gradebook.submitted_code import compare_class
     from grader.gradebook.summary import summarise
-    from grader.grading.runs import write_run
 
-    feedback, report, tables = (run.output / name for name in (FEEDBACK_FOLDER, REPORT_NAME, TABLES_FOLDER))
-    attempts = Attempts()
-    with attempts.at(run.output / RESULTS_NAME):
-        result.kept = write_run(run.output, result.records)
-    _write_gradebook(run, result)  # before the others, which show what nbgrader takes off for being late
-    with attempts.at(run.output):
-        write_csv(result.records, run.course, run.output, late=result.late, names=result.names)
-        write_late_table(result.late, run.output)
+    feedback, report, tables = (output / name for name in (FEEDBACK_FOLDER, REPORT_NAME, TABLES_FOLDER))
+    with attempts.at(output):
+        write_csv(records, course, output, late=late, names=names)
     with attempts.at(feedback):
-        write_feedback(run.course, result.records, feedback, late=result.late, names=result.names)
-    summary = summarise(result.records, run.course)
-    similarity = compare_class(result.records, run.course)
+        write_feedback(course, records, feedback, late=late, names=names)
+    summary = summarise(records, course)
+    if similarity is None:
+        similarity = compare_class(records, course)
     with attempts.at(tables):
-        write_class_tables(ClassTables(summary, result.records, similarity), tables)
+        write_class_tables(ClassTables(summary, records, similarity), tables)
     with attempts.at(report):
-        result.report = write_class_report(
+        return write_class_report(
             summary,
             report,
             similarity=similarity,
             feedback_directory=feedback,
-            course_root=run.course.root,
+            course_root=course.root if link_lessons else None,
             generated=datetime.now(),
-            remarks=[GRADED_ONCE.format(count=result.identical)] if result.identical else (),
+            remarks=remarks,
         )
-    attempts.finish(result.notes)
+    return None
 
 
 def _write_gradebook(run: ClassRun, result: ClassResult) -> None:

@@ -23,7 +23,19 @@ from grader.notebooks import build as build_module
 from grader.notebooks.build import BuildReport, StaleFile, Staleness
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["list", "check", "build", "release", "grade", "regrade", "diff", "verify", "coverage", "doctor"]
+COMMANDS = [
+    "list",
+    "check",
+    "build",
+    "release",
+    "grade",
+    "regrade",
+    "diff",
+    "anonymise",
+    "verify",
+    "coverage",
+    "doctor",
+]
 
 
 @pytest.fixture(autouse=True)
