@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 NBGRADER_FEEDBACK = "nbgrader_feedback"
+NBGRADER_GRADES = "nbgrader_grades.csv"
 _UNNAMED = "the code of this cell"
 _RAISE = 'raise NotImplementedError("write {}")'
 _CODE_STUB = f"# YOUR CODE HERE\n{_RAISE.format(_UNNAMED)}"
@@ -86,11 +87,12 @@ def configure(config: Any) -> None:
     `nbgrader generate_assignment` then writes the very stubs of `course build`, and formgrader lists the course's
     assignments wherever it runs. What a submission prints on stderr (a warning) no longer costs the points of the cell.
     nbgrader's feedback has a folder of its own: it skips a student whose folder is there, and `course grade` writes its
-    own feedback into `feedback/`. Raises CourseError when there is no course.
+    own feedback into `feedback/`; so have the grades that it exports. Raises CourseError when there is no course.
     """
     config.CourseDirectory.source_directory = str(find_root() / "solutions")
     config.CourseDirectory.release_directory = "exercises"
     config.CourseDirectory.feedback_directory = NBGRADER_FEEDBACK
+    config.ExportPlugin.to = NBGRADER_GRADES
     config.GenerateAssignment.preprocessors = ASSIGNMENT_STEPS
     config.IgnorePattern.enabled = True
     config.IgnorePattern.pattern = r"(?s).*"

@@ -262,8 +262,10 @@ def test_nbgraders_feedback_export_and_release_work_on_it(graded: Class) -> None
     nbgrader("release_feedback", EXERCISE.topic)
     released = list((graded.root / "exchange" / "multimodal" / "feedback").glob("*.html"))
     assert page.read_bytes() in [path.read_bytes() for path in released]
-    nbgrader("export", "--to=grades-of-nbgrader.csv")
-    with (graded.results / "grades-of-nbgrader.csv").open(newline="") as file:
+    points = (graded.results / "grades.csv").read_bytes()
+    nbgrader("export")
+    assert (graded.results / "grades.csv").read_bytes() == points, "the table of course grade is left alone"
+    with (graded.results / "nbgrader_grades.csv").open(newline="") as file:
         rows = {row["student_id"]: row for row in csv.DictReader(file)}
     assert float(rows["ada"]["score"]) == EXERCISE.points + 3.5 + 0.5
     assert rows["ada"]["last_name"] == "Lovelace"
