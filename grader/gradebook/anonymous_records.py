@@ -13,6 +13,7 @@ from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import CheckRecord, ResultRecord
 from grader.gradebook.late_penalties import LateSubmission
 from grader.gradebook.similarity import ExerciseSimilarity, Passage, SimilarPair
+from grader.gradebook.wording import clean_text
 
 FILE_NAME_LEFT_OUT = "What the file was called is left out here, since it may tell whose it is."
 SHORTEST_ID = 3  # a shorter one cannot be told from a variable
@@ -37,7 +38,7 @@ class IdsInText:
             if can_be_found(student):
                 # File systems and keyboards differ in how they write an accent.
                 for form in (student, *(unicodedata.normalize(form, student) for form in ("NFC", "NFD"))):
-                    self._pseudonyms.setdefault(form, pseudonym)
+                    self._pseudonyms.setdefault(clean_text(form), pseudonym)
         self._words = {student: _words(student) for student in self._pseudonyms}
         # A class is often called student-0001, student-0002, …: the rarest word says which of them may be in a text.
         counts = Counter(word for words in self._words.values() for word in words)
@@ -49,7 +50,8 @@ class IdsInText:
         self._pattern = lru_cache(maxsize=256)(_pattern)
 
     def replace(self, text: str) -> str:
-        """The text with pseudonyms."""
+        """The text with pseudonyms, as pages show it: a colour would otherwise hide where an id begins."""
+        text = clean_text(text)
         words = _words(text)
         candidates = (student for word in self._by_word.keys() & {"", *words} for student in self._by_word[word])
         found = [student for student in candidates if self._words[student] <= words]

@@ -270,7 +270,18 @@ class TestTheFolder:
 
 
 class TestIdsInText:
-    IDS = IdsInText({"ada": "A", "ada-2": "B", "s1234567": "C", "José": "D", "x": "E", "42": "F", "-=-": "G"})
+    IDS = IdsInText(
+        {
+            "ada": "A",
+            "ada-2": "B",
+            "s1234567": "C",
+            "José": "D",
+            "x": "E",
+            "42": "F",
+            "-=-": "G",
+            "mal\u202eice <b>": "H",
+        }
+    )
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -282,6 +293,9 @@ class TestIdsInText:
             ("José, and Jose\u0301", "D, and D"),
             ("x = 42", "x = 42"),
             ("a line -=- of signs", "a line G of signs"),
+            ("by \x1b[31mada\x1b[0m in red, a\x1b[1md\x1b[0ma in bold", "by A in red, A in bold"),
+            ("name: ---\rname: ada", "name: A"),
+            ("mal\u202eice <b> was here", "H was here"),
         ],
     )
     def test_are_replaced_where_they_stand_alone(self, text: str, expected: str) -> None:
