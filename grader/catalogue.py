@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 
 class CatalogueError(ValueError):
@@ -84,11 +84,10 @@ def load_catalogue(path: Path) -> Catalogue:
     """
     if not path.is_file():
         raise CatalogueError(f"{path}: no catalogue of wrong answers")
-    spec = importlib.util.spec_from_file_location(f"catalogue_{path.parent.name}_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(f"catalogue_{path.parent.name}_{path.stem}")
     try:
-        spec.loader.exec_module(module)
+        # Not imported, since bytecode that is kept would stand for a catalogue corrected within the same second.
+        exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), module.__dict__)
     except Exception as error:
         raise CatalogueError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
     catalogue = Catalogue(

@@ -122,7 +122,7 @@ def open_gradebook(database_url: str, course_id: str) -> Iterator[Gradebook]:
     try:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
-        with _scripts_on_path(), _making_tables(url):
+        with scripts_on_path(), _making_tables(url):
             if file is not None and not file.exists():
                 make_sqlite_database(file, course_id)
             gradebook = Gradebook(url, course_id)
@@ -188,7 +188,7 @@ def _explained(error: Exception, where: str) -> GradebookError:
 
 
 @contextmanager
-def _scripts_on_path() -> Iterator[None]:
+def scripts_on_path() -> Iterator[None]:
     """nbgrader calls `alembic` by name for a new database; find it although the environment is not activated."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = f"{sysconfig.get_path('scripts')}{os.pathsep}{before}"

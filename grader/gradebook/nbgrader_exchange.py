@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from grader.gradebook.checked_collect import checked_collect
 from grader.gradebook.errors import GradebookError
-from grader.gradebook.nbgrader_connection import masked_url, open_gradebook, url_with_driver
+from grader.gradebook.nbgrader_connection import masked_url, open_gradebook, scripts_on_path, url_with_driver
 from grader.gradebook.submission_files import read_timestamp
 from grader.quick_import import skip_unused_grammar
 
@@ -120,7 +120,8 @@ def collect_from_exchange(
         collector = (checked or factory.collect)(coursedir=directory, config=config)
         collector.log = _logger(report.warnings)
         try:
-            collector.start()
+            with scripts_on_path():  # nbgrader opens its database, for which it calls alembic
+                collector.start()
         except (ExchangeError, OSError) as error:
             raise GradebookError(f"{place}: {error}") from error
         refused = list(getattr(collector, "refused", ()))

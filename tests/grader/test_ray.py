@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -230,9 +231,10 @@ def test_an_address_without_the_engine_is_a_mistake() -> None:
 
 
 @pytest.fixture(scope="module")
-def temporary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the nodes put their temporary files."""
-    return tmp_path_factory.mktemp("nodes")
+def temporary() -> Iterator[Path]:
+    """Where the nodes put their temporary files: a short path, since the name of a socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
