@@ -39,7 +39,8 @@ CHECK_COLUMNS = (
 
 # A spreadsheet runs a cell that begins with one of these as a formula; the last four are full-width forms.
 _FORMULA_STARTS = tuple("=+-@|\t＝＋－＠")
-_NO_SCORE = frozenset({SubmissionStatus.MISSING, SubmissionStatus.GRADER_ERROR, SubmissionStatus.REFUSED})
+# Nobody has judged these: a zero would be a judgement.
+NO_SCORE = frozenset({SubmissionStatus.MISSING, SubmissionStatus.GRADER_ERROR, SubmissionStatus.REFUSED})
 
 Value = str | float | int
 
@@ -68,7 +69,7 @@ def grades_table(
         ["student", *people, *exercises, *(["late_penalty"] if penalties else []), "total", "max"]
     ]
     for row in summary.students:
-        scores: list[Value] = ["" if cell.status in _NO_SCORE else _number(cell.points) for cell in row.cells]
+        scores: list[Value] = ["" if cell.status in NO_SCORE else _number(cell.points) for cell in row.cells]
         # A penalty may also take points that a person gave, which are not in this table.
         lost = sum(min(penalties.get((row.student, cell.exercise), 0.0), cell.points) for cell in row.cells)
         if penalties:

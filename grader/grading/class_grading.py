@@ -20,7 +20,7 @@ from grader.gradebook.errors import GradebookError
 from grader.gradebook.files import remove_partial_files
 from grader.grading.collect import CollectedSubmission, collect
 from grader.grading.engine import LocalEngine
-from grader.grading.identical import IdenticalSubmissions, WaitingSubmission, code_hash
+from grader.grading.identical import SubmissionQueue, WaitingSubmission, code_hash
 from grader.grading.journal import JOURNAL_NAME, EarlierResults, Journal, JournalKey
 from grader.grading.output_folder import NO_LOCKS, claim
 from grader.grading.results_file import RESULTS_NAME
@@ -107,8 +107,7 @@ def grade_class(
 
     `on_start` is told the number of submissions, `on_result` every record and whether it came from the journal. Raises
     CollectError, ConfinementUnavailable, EngineStopped, JournalError, LibraryMissing, TemporaryDirectoryError,
-    ResultsNotWritten;
-    OutputFolderInUse when another grader is writing there; GradingStopped on Ctrl-C.
+    ResultsNotWritten; OutputFolderInUse when another grader is writing there; GradingStopped on Ctrl-C.
     """
     try:
         with claim(run.output) as locked:
@@ -227,7 +226,7 @@ def _grade_entries(
             continue
         earlier = known.get(JournalKey.of(reader.blank(exercise, entry, read.sha256)))
         if earlier is not None and earlier.status is not SubmissionStatus.GRADER_ERROR:
-            finish(index, replace(earlier, source=reader.blank(exercise, entry).source), True)
+            finish(index, replace(earlier, source=entry.place), True)
         else:
             digest = code_hash(exercise, read)
             waiting.append(WaitingSubmission(index, exercise, entry, read.sha256, digest, read.notes))
@@ -235,7 +234,7 @@ def _grade_entries(
     # One exercise after the other: the process that has its checks is then warm.
     waiting.sort(key=lambda one: (_FASTEST_FIRST.index(one.exercise.framework), order[one.exercise.id], one.index))
     engine.warm(*dict.fromkeys(one.exercise.framework for one in waiting))
-    queue = IdenticalSubmissions(waiting)
+    queue = SubmissionQueue(waiting)
     for one, record in _in_parallel(engine, reader, queue):
         for each, result_of_it in [(one, record), *queue.share(one, record)]:
             journal.append(result_of_it)
@@ -247,7 +246,7 @@ def _grade_entries(
 
 
 def _in_parallel(
-    engine: SubmissionEngine, reader: SubmissionReader, queue: IdenticalSubmissions
+    engine: SubmissionEngine, reader: SubmissionReader, queue: SubmissionQueue
 ) -> Iterable[tuple[WaitingSubmission, ResultRecord]]:
     """Grade what is queued, yielding results as they come; no more is handed over than the engine can use.
 

@@ -53,6 +53,11 @@ class CollectedSubmission:
     status: SubmissionStatus | None = None
     message: str = ""
 
+    @property
+    def place(self) -> str:
+        """Where the notebook is, as a result record names it: the file, or its name where there is none to read."""
+        return self.source if self.path is None else str(self.path)
+
 
 def canonical_student(name: str) -> str:
     """One spelling for one student: Unicode's composed form, no spaces around."""

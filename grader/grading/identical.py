@@ -45,7 +45,7 @@ class WaitingSubmission:
     notes: tuple[str, ...] = ()
 
 
-class IdenticalSubmissions:
+class SubmissionQueue:
     """Hands out one submission of each kind at a time, in order, and shares its result with the others of the kind."""
 
     def __init__(self, waiting: Iterable[WaitingSubmission]) -> None:
@@ -81,11 +81,10 @@ class IdenticalSubmissions:
 
 def _as_of(one: WaitingSubmission, graded: WaitingSubmission, record: ResultRecord) -> ResultRecord:
     """A result as that of an identical submission: what was found is the same, whose it is and what was read is not."""
-    collected = one.collected
     return replace(
         record,
-        student=collected.student,
-        source=str(collected.path) if collected.path is not None else collected.source,
+        student=one.collected.student,
+        source=one.collected.place,
         submission_hash=one.submission_hash,
         notes=(*one.notes, *record.notes[len(graded.notes) :]),
         seconds=0.0,

@@ -51,7 +51,7 @@ class SubmissionReader:
             seed=self.seed,
             environment=environment_versions(exercise.framework, self.confinement),
             max_points=exercise.points,
-            source=str(collected.path) if collected.path is not None else collected.source,
+            source=collected.place,
         )
 
     def read(self, exercise: Exercise, collected: CollectedSubmission) -> Submission | ResultRecord:

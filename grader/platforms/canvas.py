@@ -11,8 +11,6 @@ Canvas changes nothing that is not in a file, so grades that were entered since 
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from pathlib import Path
 
 from grader.gradebook.csv_export import safe_cell
 from grader.grading.learning_platforms import platform_student
+from grader.platforms.csv_file import format_rows, parse_maximum, parse_rows, read_text
 from grader.platforms.placing import NoRow, Unmatched, place
 from grader.platforms.points import ExportError, StudentPoints, plain, scaled
 
@@ -39,7 +38,6 @@ _IDENTITY = frozenset(
 )
 _IDS = ("ID", "SIS User ID", "SIS Login ID")
 _TITLE_AND_ID = re.compile(r"(?P<title>.*\S)\s*\((?P<id>\d+)\)", re.DOTALL)
-_BYTE_ORDER_MARK = "\ufeff"
 
 NOT_CANVAS = (
     "{path}: this is no gradebook of Canvas: its first row should begin with Student, ID. In Canvas: Grades, Export, "
@@ -80,10 +78,7 @@ class CanvasGradebook:
         """The points that an assignment gives at most, where the gradebook says so."""
         cells = self.points_possible
         place = self.header.index(column)
-        try:
-            return float(cells[place].replace(",", ".")) or None if place < len(cells) else None
-        except ValueError:
-            return None
+        return parse_maximum(cells[place]) if place < len(cells) else None
 
     def find(self, name: str) -> str:
         """The heading of the assignment with this heading, title or id, compared exactly.
@@ -113,15 +108,10 @@ class CanvasExport:
 
 def read_gradebook(path: Path) -> CanvasGradebook:
     """Read an exported gradebook. Raises ExportError, OSError."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        raise ExportError(NOT_UTF8.format(path=path)) from None
-    has_mark = text.startswith(_BYTE_ORDER_MARK)
-    text = text.removeprefix(_BYTE_ORDER_MARK)
+    text, has_mark = read_text(path, NOT_UTF8)
     first_line = text.partition("\n")[0]
     delimiter = ";" if first_line.count(";") > first_line.count(",") else ","
-    rows = [tuple(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if any(row)]
+    rows = parse_rows(text, delimiter)
     if not rows or not _is_header(rows[0]):
         raise ExportError(NOT_CANVAS.format(path=path))
     header, below = rows[0], rows[1:]
@@ -156,9 +146,7 @@ def fill_gradebook(
         if row in cells:
             who = [str(safe_cell(cell)) for cell in _cells(student_row, identity)]
             rows.append([*who, *(cells[row].get(column, _cell(gradebook, student_row, column)) for column in columns)])
-    buffer = io.StringIO()
-    csv.writer(buffer, delimiter=gradebook.delimiter, lineterminator="\n").writerows(rows)
-    text = (_BYTE_ORDER_MARK if gradebook.has_mark else "") + buffer.getvalue()
+    text = format_rows(rows, delimiter=gradebook.delimiter, has_mark=gradebook.has_mark)
     left = [_sortable_name(gradebook, student) for row, student in enumerate(gradebook.students) if row not in cells]
     return CanvasExport(text, filled, tuple(unmatched), tuple(left))
 

@@ -9,9 +9,7 @@ all columns are given back as they came, and Grade and Feedback comments are fil
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from grader.checking.outcome import CheckOutcome
 from grader.checking.record import ResultRecord
 from grader.gradebook.csv_export import safe_cell
 from grader.grading.learning_platforms import platform_student
+from grader.platforms.csv_file import format_rows, parse_maximum, parse_rows, read_text
 from grader.platforms.placing import NoRow, Unmatched, place
 from grader.platforms.points import ExportError, StudentPoints, plain, scaled
 from grader.platforms.told import about_diagnosis, about_submission
@@ -30,7 +29,6 @@ MAXIMUM, CHANGEABLE, COMMENTS = "Maximum Grade", "Grade can be changed", "Feedba
 _NEEDED = (IDENTIFIER, GRADE, "Last modified (grade)")
 _READ_BY_MOODLE = frozenset({*_NEEDED, "Last modified (submission)", MAXIMUM, CHANGEABLE})
 _NUMBER = re.compile(r"\D*(\d+)")
-_BYTE_ORDER_MARK = "\ufeff"
 
 NOT_MOODLE = (
     "{path}: this is no grading worksheet of Moodle in English: the column {column!r} is missing. In the assignment, "
@@ -60,10 +58,7 @@ class MoodleWorksheet:
 
     def maximum(self, row: int) -> float | None:
         """The most points that a row can get, where it says so."""
-        try:
-            return float(self.cell(row, MAXIMUM).replace(",", ".")) or None
-        except ValueError:
-            return None
+        return parse_maximum(self.cell(row, MAXIMUM))
 
 
 @dataclass(frozen=True)
@@ -81,12 +76,8 @@ class MoodleExport:
 
 def read_worksheet(path: Path) -> MoodleWorksheet:
     """Read a grading worksheet. Raises ExportError, OSError."""
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        raise ExportError(NOT_UTF8.format(path=path)) from None
-    has_mark = text.startswith(_BYTE_ORDER_MARK)
-    rows = [tuple(row) for row in csv.reader(io.StringIO(text.removeprefix(_BYTE_ORDER_MARK), newline="")) if any(row)]
+    text, has_mark = read_text(path, NOT_UTF8)
+    rows = parse_rows(text)
     header = rows[0] if rows else ()
     for column in _NEEDED:
         if column not in header:
@@ -116,9 +107,7 @@ def fill_worksheet(
             if COMMENTS in worksheet.header:
                 guarded[worksheet.header.index(COMMENTS)] = str(safe_cell(comments(student.records)))
         rows.append(guarded)
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    text = (_BYTE_ORDER_MARK if worksheet.has_mark else "") + buffer.getvalue()
+    text = format_rows(rows, has_mark=worksheet.has_mark)
     left = [row for row in range(len(worksheet.students)) if row not in placement.rows]
     names = tuple(worksheet.cell(row, FULL_NAME) or worksheet.cell(row, IDENTIFIER) for row in left)
     return MoodleExport(text, len(placement.rows), placement.unmatched, names)

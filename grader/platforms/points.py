@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
+from grader.gradebook.csv_export import NO_SCORE
 
 if TYPE_CHECKING:
     from grader.gradebook.nbgrader_scores import NotebookScore
-
-# Nobody has judged these: a zero would be a judgement.
-NO_SCORE = frozenset({SubmissionStatus.MISSING, SubmissionStatus.GRADER_ERROR, SubmissionStatus.REFUSED})
 
 NOT_READ = "{exercise}: the written answer has not been graded in formgrader yet"
 NOT_IN_GRADEBOOK = "{exercise}: nbgrader's gradebook has no score; was it written?"

@@ -14,7 +14,7 @@ from grader.checking.record import CheckRecord, ResultRecord
 from grader.course import load_course
 from grader.grading.class_grading import ClassRun, grade_class
 from grader.grading.collect import CollectedSubmission
-from grader.grading.identical import IdenticalSubmissions, WaitingSubmission, code_hash
+from grader.grading.identical import SubmissionQueue, WaitingSubmission, code_hash
 from grader.grading.journal import JOURNAL_NAME, read_journal
 from grader.notebooks.submission import read_submission
 
@@ -87,7 +87,7 @@ def graded(one: WaitingSubmission, status: SubmissionStatus = SubmissionStatus.G
 
 class TestTheQueue:
     def test_the_first_of_a_kind_is_handed_out_and_shares_its_result(self) -> None:
-        queue = IdenticalSubmissions([waiting(0, "a"), waiting(1, "b"), waiting(2, "a"), waiting(3, "a")])
+        queue = SubmissionQueue([waiting(0, "a"), waiting(1, "b"), waiting(2, "a"), waiting(3, "a")])
         first, second = queue.take(), queue.take()
         assert first is not None and second is not None and queue.take() is None
         shared = queue.share(first, graded(first))
@@ -99,7 +99,7 @@ class TestTheQueue:
 
     @pytest.mark.parametrize("fault", ["grader error", "changed file"])
     def test_what_is_nobody_elses_result_is_not_shared(self, fault: str) -> None:
-        queue = IdenticalSubmissions([waiting(0, "a"), waiting(1, "a"), waiting(2, "a")])
+        queue = SubmissionQueue([waiting(0, "a"), waiting(1, "a"), waiting(2, "a")])
         first = queue.take()
         assert first is not None
         bad = graded(first, SubmissionStatus.GRADER_ERROR) if fault == "grader error" else graded(first)
