@@ -20,6 +20,7 @@ from pathlib import Path
 from grader.behaviours import Diagnostician
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import ResultRecord
+from grader.checking.versions import short_version
 from grader.course import Course, CourseError, Exercise, find_root, load_course
 from grader.gradebook.files import write_text
 from grader.gradebook.wording import OUTCOME_WORDS, clean_text
@@ -58,9 +59,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         course_root = find_root()
         settings = read_settings(Path(os.environ.get("AUTOGRADER_SETTINGS") or course_root / SETTINGS_NAME))
-        records, confinement = _grade(load_course(course_root), settings, root)
+        course = load_course(course_root)
+        records, confinement = _grade(course, settings, root)
         _say(records, settings, confinement)
-        return _write(records, settings, load_course(course_root), root, confinement)
+        return _write(records, settings, course, root, confinement)
     except (NoResults, CourseError, SettingsError, LibraryMissing, TemporaryDirectoryError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -105,7 +107,8 @@ def _say(records: Sequence[ResultRecord], settings: AutograderSettings, confinem
     print(CONFINED.format(confinement=confinement) if settings.confine else UNCONFINED)
     for record in records:
         print(f"\n{record.exercise}: {record.status.value}, {record.points:g} of {record.max_points:g} points")
-        print(f"checks {record.checks_hash[:12]}, notebook {record.submission_hash[:12]}, seed {record.seed}")
+        versions = f"checks {short_version(record.checks_hash)}, notebook {short_version(record.submission_hash)}"
+        print(f"{versions}, seed {record.seed}")
         for line in (record.message, *record.notes):
             print(clean_text(line, MESSAGE_LIMIT)) if line else None
         for check in record.checks:

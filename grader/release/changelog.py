@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from grader.checking.versions import short_version
 from grader.gradebook.wording import format_points
 from grader.release.manifest import Bundle, ReleasedExercise, ReleaseManifest
 
@@ -79,7 +80,7 @@ def _details(now: ReleasedExercise, before: ReleasedExercise) -> Iterator[str]:
     """Which checks changed; nothing where the previous manifest was a student's, which does not name them."""
     if not before.hidden:
         return
-    yield f"checks {before.now.checks[:12]} → {now.now.checks[:12]}"
+    yield f"checks {short_version(before.now.checks)} → {short_version(now.now.checks)}"
     for name, check in now.hidden.items():
         earlier = before.hidden.get(name)
         if earlier is None:
