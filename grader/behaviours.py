@@ -19,7 +19,8 @@ from grader.checking.record import Diagnosis
 from grader.checking.versions import checks_hash
 from grader.course import Course, Exercise
 from grader.diagnosis import Behaviour, agreement, behaviour_of, match
-from grader.grading.engine import Job, JobResult, LocalEngine
+from grader.grading.engine import LocalEngine
+from grader.grading.jobs import Job, JobResult
 
 DEFAULT_SEED = 0
 MAX_DIAGNOSES = 3

@@ -16,7 +16,7 @@ import numpy as np
 
 from grader.checking.comparison import dtype_name, to_array
 from grader.checking.outcome import CheckOutcome
-from grader.grading.engine import JobResult
+from grader.grading.jobs import JobResult
 
 KEPT_NUMBERS = 32
 KEPT_CALLS = 40

@@ -9,7 +9,8 @@ from grader.audit.mutants import mutants
 from grader.catalogue import Catalogue, CatalogueError, WrongAnswer, apply_change, load_catalogue
 from grader.checking.outcome import CheckOutcome
 from grader.course import Exercise
-from grader.grading.engine import Job, JobResult, LocalEngine
+from grader.grading.engine import LocalEngine
+from grader.grading.jobs import Job, JobResult
 from grader.notebooks.checks_index import read_checks_index
 from grader.notebooks.parsing import parse
 from grader.notebooks.submission import read_submission

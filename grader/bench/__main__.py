@@ -32,11 +32,10 @@ from grader.bench.figures import (
 )
 from grader.bench.memory_watch import MemoryWatch
 from grader.bench.other_graders import DidNotRun, TheirTimes, environment, time_nbgrader, time_otter
-from grader.bench.sample import OurTimes, Sample, take_sample, time_ours
-from grader.bench.submissions import BENCH_EXERCISES
+from grader.bench.sample import COMPARED, OurTimes, Sample, average, lessons_to_compare, take_sample, time_ours
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
-from grader.course import Course, Exercise, load_course
+from grader.course import Course, Exercise, Framework, load_course
 from grader.grading.class_grading import ClassRun, grade_class
 
 STAGES = "1 of 3: samples of {exercises} …", "2 of 3: the class …", "3 of 3: {exercise} under the other graders …"
@@ -106,6 +105,15 @@ def compare(course: Course, sample: Sample, ours: OurTimes, folder: Path, others
     return Comparison(exercise.id, exercise.framework.value, len(sample.students), ours, nbgrader, otter)
 
 
+def _by_framework(samples: Sequence[Sample], times: Sequence[OurTimes]) -> dict[Framework, OurTimes]:
+    found = {}
+    for framework in COMPARED:
+        pairs = [pair for pair in zip(samples, times, strict=True) if pair[0].exercise.framework is framework]
+        if pairs:
+            found[framework] = average([one for _, one in pairs], [len(sample.students) for sample, _ in pairs])
+    return found
+
+
 def time_help(course: Course, repeats: int = 5) -> float:
     """Median seconds of `course --help`."""
     command, times = [str(Path(sys.executable).parent / "course"), "--help"], []
@@ -123,13 +131,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--students", type=int, default=300, help="students in the class (default 300)")
     parser.add_argument("--notebooks", type=int, default=20, help="notebooks for each student (default 20)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="graded at once (default: one a core)")
-    parser.add_argument("--sample", type=int, default=6, help="notebooks an exercise for the comparison (default 6)")
+    parser.add_argument("--sample", type=int, default=4, help="notebooks a lesson for the comparison (default 4)")
+    parser.add_argument("--lessons", type=int, default=2, help="lessons a framework for the comparison (default 2)")
     parser.add_argument("--seed", type=int, default=0, help="another seed makes another class (default 0)")
     parser.add_argument("--alone", action="store_true", help="leave nbgrader and otter out: they take most of the time")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     arguments = parser.parse_args()
-    if min(arguments.students, arguments.notebooks, arguments.jobs, arguments.sample) < 1:
-        parser.error("students, notebooks, jobs and sample must be at least 1")
+    counts = arguments.students, arguments.notebooks, arguments.jobs, arguments.sample, arguments.lessons
+    if min(counts) < 1:
+        parser.error("students, notebooks, jobs, sample and lessons must be at least 1")
     return arguments
 
 
@@ -141,12 +151,12 @@ def main() -> None:
         folder = Path(directory)
         written = write_class(make_class(exercises, arguments.students, arguments.seed), folder / "submitted")
         read_libraries_from_disk(course)
-        compared = [exercise for exercise in exercises if exercise.id in BENCH_EXERCISES]
+        compared = lessons_to_compare(exercises, arguments.lessons)
         samples = [take_sample(written, exercise, arguments.sample, folder / "submitted") for exercise in compared]
         samples = [sample for sample in samples if sample.students]
         progress.print(STAGES[0].format(exercises=", ".join(sample.exercise.id for sample in samples)))
         ours = [time_ours(course, sample, arguments.jobs, folder / "cache") for sample in samples]
-        by_framework = {sample.exercise.framework: times for sample, times in zip(samples, ours, strict=True)}
+        by_framework = _by_framework(samples, ours)
         if by_framework:
             minutes = projected_seconds(written, by_framework, arguments.jobs) / 60
             progress.print(PROJECTION.format(count=len(written), jobs=arguments.jobs, minutes=minutes))

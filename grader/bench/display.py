@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from grader.bench.figures import LEFT_OUT, BenchFigures, ClassFigures, Comparison
+from grader.bench.figures import LEFT_OUT, BenchFigures, ClassFigures, Comparison, together
 from grader.bench.other_graders import TheirTimes
 
 _HEADINGS = (
@@ -28,7 +28,7 @@ def show(console: Console, figures: BenchFigures) -> None:
     """Print everything."""
     _show_class(console, figures.graded, figures.processors)
     if figures.comparisons:
-        console.print(_comparison_table(figures.comparisons))
+        console.print(_comparison_table(together(figures.comparisons)))
         for one in figures.comparisons:
             for name, theirs in (("nbgrader", one.nbgrader), ("otter", one.otter)):
                 if isinstance(theirs, str) and theirs != LEFT_OUT:
@@ -61,8 +61,8 @@ def _comparison_table(comparisons: list[Comparison]) -> Table:
     """A row a figure, since a column a figure would not fit on a terminal of 80 characters."""
     table = Table("", title="The same notebooks, steady state", title_justify="left")
     for one in comparisons:
-        topic, _, name = one.exercise.partition("/")
-        table.add_column(f"{topic}/\n{name}\n({one.framework})", justify="right")
+        lessons = "\n".join(exercise.rpartition("/")[2] for exercise in one.exercise.split(", "))
+        table.add_column(f"{one.framework}:\n{lessons}", justify="right")
     for heading, cells in zip(_HEADINGS, zip(*map(_cells, comparisons), strict=True), strict=True):
         table.add_row(heading, *cells)
     return table

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from grader.bench.class_at_scale import ClassSubmission, HandedIn
 from grader.bench.memory_watch import MemoryPeaks
 from grader.bench.other_graders import TheirTimes
-from grader.bench.sample import OurTimes
+from grader.bench.sample import OurTimes, average
 from grader.checking.record import ResultRecord
 from grader.course import Course, Framework
 
@@ -99,6 +99,43 @@ class BenchFigures:
             for one in self.comparisons
         ]
         return {**asdict(self), "comparisons": compared, "submissions_a_second": self.graded.each_second}
+
+
+def together(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The lessons of each framework as one comparison: all their notebooks, one after the other."""
+    groups: dict[str, list[Comparison]] = {}
+    for one in comparisons:
+        groups.setdefault(one.framework, []).append(one)
+    return [
+        Comparison(
+            exercise=", ".join(one.exercise for one in group),
+            framework=framework,
+            submissions=sum(one.submissions for one in group),
+            ours=replace(
+                average([one.ours for one in group], [one.submissions for one in group]),
+                points={f"{one.exercise} {who}": points for one in group for who, points in one.ours.points.items()},
+            ),
+            nbgrader=_their_average(group, [one.nbgrader for one in group]),
+            otter=_their_average(group, [one.otter for one in group]),
+        )
+        for framework, group in groups.items()
+    ]
+
+
+def _their_average(group: Sequence[Comparison], times: Sequence[TheirTimes | str]) -> TheirTimes | str:
+    ran = [one for one in times if not isinstance(one, str)]
+    if len(ran) < len(times):
+        return next(one for one in times if isinstance(one, str))
+    weights = [one.submissions for one in group]
+    return TheirTimes(
+        each=sum(weight * one.each for weight, one in zip(weights, ran, strict=True)) / sum(weights),
+        start=max(one.start for one in ran),
+        points={
+            f"{lesson.exercise} {who}": points
+            for lesson, one in zip(group, ran, strict=True)
+            for who, points in one.points.items()
+        },
+    )
 
 
 def times_by_framework(course: Course, records: Iterable[ResultRecord]) -> dict[str, FrameworkTimes]:

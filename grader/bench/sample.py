@@ -12,12 +12,13 @@ from grader.behaviours import Diagnostician
 from grader.bench.class_at_scale import ClassSubmission, HandedIn
 from grader.bench.in_process import time_in_process
 from grader.checking.record import ResultRecord
-from grader.course import Course, Exercise
+from grader.course import Course, Exercise, Framework
 from grader.grading.collect import CollectedSubmission
 from grader.grading.engine import LocalEngine
 from grader.grading.submission_grading import Grader
 from grader.notebooks.submission import Submission, read_stub, read_submission
 
+COMPARED = (Framework.NUMPY, Framework.TORCH, Framework.TENSORFLOW)
 PARALLEL_REPEATS = 3  # of the sample, so that a throughput is more than a moment
 
 
@@ -45,6 +46,26 @@ class OurTimes:
     points: dict[str, float]
 
 
+def average(times: Sequence[OurTimes], weights: Sequence[int]) -> OurTimes:
+    """Of several lessons' samples, each of so many submissions; points stay with their lessons."""
+    total = sum(weights)
+    return OurTimes(
+        each_second=total / sum(weight / one.each_second for one, weight in zip(times, weights, strict=True)),
+        alone=sum(weight * one.alone for one, weight in zip(times, weights, strict=True)) / total,
+        in_process=sum(weight * one.in_process for one, weight in zip(times, weights, strict=True)) / total,
+        points={},
+    )
+
+
+def lessons_to_compare(exercises: Sequence[Exercise], count: int) -> list[Exercise]:
+    """So many lessons of each of the frameworks that are compared, the first of each."""
+    return [
+        one
+        for framework in COMPARED
+        for one in [exercise for exercise in exercises if exercise.framework is framework][:count]
+    ]
+
+
 def take_sample(submissions: Sequence[ClassSubmission], exercise: Exercise, size: int, folder: Path) -> Sample:
     """The first right and wrong notebooks for an exercise: no hostile ones, which other graders would not survive."""
     honest = (HandedIn.RIGHT, HandedIn.WRONG)
@@ -54,7 +75,7 @@ def take_sample(submissions: Sequence[ClassSubmission], exercise: Exercise, size
 
 def time_ours(course: Course, sample: Sample, jobs: int, cache: Path) -> OurTimes:
     """Grade a sample in warm processes: each once unmeasured, then one at a time, then `jobs` at once."""
-    with LocalEngine(course, exercises=[sample.exercise]) as engine:
+    with LocalEngine(course, exercises=[sample.exercise], ahead=True) as engine:
         grader = Grader(engine, Diagnostician(engine, cache))
 
         def grade(student: str) -> ResultRecord:

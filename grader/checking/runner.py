@@ -27,6 +27,8 @@ from grader.checking.record import CheckRecord
 from grader.sandbox import wire
 from grader.sandbox.proxy import Session, SocketTransport, StudentCrashed, StudentTimeout
 
+MAX_TRACES_BYTES = wire.MAX_MESSAGE_BYTES // 2  # there are messages and output beside them
+
 # Without: caching, the terminal (results travel as records), the capturing of log messages, which nobody reads, and two
 # plugins that run the garbage collector at the end.
 _WITHOUT = (
@@ -255,19 +257,21 @@ def _run_seed(
 def _send_finished(channel: socket.socket, job: dict[str, Any], run: CheckRun) -> None:
     finished = {
         "op": "finished",
-        "traces": run.traces if job["trace"] else {},
+        "traces": _packed_traces(run.traces) if job["trace"] else b"",
         "remarks": list(run.remarks),
         "output": run.output[: job["output_bytes"]],
         "problem": run.problem,
     }
+    wire.send_message(channel, wire.pack(finished))
+
+
+def _packed_traces(traces: dict[str, Any]) -> bytes:
+    """As bytes, which are only read where somebody wants them; none when they are too large or nested too deep."""
     try:
-        body = wire.pack(finished, _opaque)
-        wire.unpack(body)
-        if len(body) > wire.MAX_MESSAGE_BYTES:
-            raise wire.WireError("the traces are too large")
-    except wire.WireError:  # traces hold what the submission returned: together too much of it, or nested too deep
-        body = wire.pack({**finished, "traces": {}})
-    wire.send_message(channel, body)
+        packed = wire.pack(traces, _opaque)
+    except wire.WireError:
+        return b""
+    return packed if len(packed) <= MAX_TRACES_BYTES else b""
 
 
 def _opaque(value: Any) -> wire.HandleReference:

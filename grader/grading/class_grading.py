@@ -189,7 +189,7 @@ def _open_engine(run: ClassRun, exercises: Sequence[Exercise]) -> SubmissionEngi
         return ClusterEngine(
             run.course, run.address, jobs=run.jobs, seed=run.seed, confine=run.confine, exercises=exercises
         )
-    engine = LocalEngine(run.course, confine=run.confine, exercises=exercises)
+    engine = LocalEngine(run.course, confine=run.confine, exercises=exercises, ahead=True)
     diagnostician = Diagnostician(engine, (run.scratch or run.output) / CACHE_FOLDER / "diagnosis")
     return ThisMachine(Grader(engine, diagnostician, run.seed), run.jobs or os.cpu_count() or 1)
 

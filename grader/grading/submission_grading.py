@@ -12,7 +12,8 @@ from grader.checking.record import CheckRecord, Diagnosis, ResultRecord
 from grader.checking.versions import checks_hash, environment_versions, rules_hash
 from grader.course import Exercise
 from grader.grading.collect import CollectedSubmission
-from grader.grading.engine import Job, JobResult, LocalEngine
+from grader.grading.engine import LocalEngine
+from grader.grading.jobs import Job, JobResult
 from grader.notebooks.checks_index import IndexedCheck, read_checks_index
 from grader.notebooks.names import defined_names
 from grader.notebooks.parsing import parse

@@ -55,8 +55,18 @@ class TemporaryDirectory:
         except OSError as error:
             raise _unusable(parent, error) from None
 
-    def for_a_student(self, bytes_allowed: int) -> Path:
-        """An empty directory for one process, which may write so many bytes.
+    def make_ahead(self) -> Path:
+        """An empty directory for a process that is not needed yet; `for_a_student` makes room for what it may write.
+
+        Raises TemporaryDirectoryError.
+        """
+        try:
+            return Path(tempfile.mkdtemp(prefix=_STUDENT_PREFIX, dir=self.path))
+        except OSError as error:
+            raise _unusable(self.path, error) from None
+
+    def for_a_student(self, bytes_allowed: int, made_ahead: Path | None = None) -> Path:
+        """An empty directory for one process, which may write so many bytes: a new one, or one made ahead.
 
         Waits while there is too little room and other submissions are running, since theirs will be free again: on a
         full disk a right submission would fail. Raises TemporaryDirectoryError when there is none to wait for.
@@ -67,7 +77,7 @@ class TemporaryDirectory:
                     needed = bytes_allowed * (len(self._given_out) + 1)
                     free = shutil.disk_usage(self.path).free
                     if free >= needed:
-                        directory = Path(tempfile.mkdtemp(prefix=_STUDENT_PREFIX, dir=self.path))
+                        directory = made_ahead or Path(tempfile.mkdtemp(prefix=_STUDENT_PREFIX, dir=self.path))
                         self._given_out.add(directory)
                         return directory
                     if not self._given_out:

@@ -39,6 +39,8 @@ MAX_KEYS = 10_000  # in one dictionary or set: keys can be chosen so that each i
 MAX_INTEGER_DIGITS = 3500  # hexadecimal; Python shows no number of more than 4300 decimal digits
 
 _TUPLE, _DICT, _SET, _FROZENSET, _COMPLEX, _INTEGER, _SLICE = 1, 2, 3, 4, 5, 6, 7
+_AS_IT_IS = frozenset({type(None), bool, bytes, float, str})
+_CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _ARRAY, _SCALAR, _TORCH, _TENSORFLOW, _HANDLE, _DTYPE, _ELLIPSIS = 10, 11, 12, 13, 14, 15, 16
 
 
@@ -81,34 +83,39 @@ def _ext(code: int, items: Any) -> msgpack.ExtType:
 def _to_wire(value: Any, to_handle: ToHandle, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise WireError(f"a value is nested more than {MAX_DEPTH} levels deep")
-
-    def inner(item: Any) -> Any:
-        return _to_wire(item, to_handle, depth + 1)
-
-    if value is None or isinstance(value, bool | bytes):
+    kind = type(value)
+    if kind in _AS_IT_IS or (kind is int and -(2**63) <= value < 2**63):  # first: most values are one of these
         return value
+    below = depth + 1
+    if kind is list:
+        return [_to_wire(item, to_handle, below) for item in value]
+    if kind is dict:
+        return _dictionary_to_wire(value, to_handle, below)
     if isinstance(value, np.generic) and value.dtype.kind in ARRAY_KINDS:
         return _ext(_SCALAR, array_parts(np.asarray(value)))
     if isinstance(value, float):
         return float(value)
+    if isinstance(value, bytes):
+        return bytes(value)
     if isinstance(value, str):
         return str.__str__(value)  # of a text that is a member of an enumeration too, what it holds
     if isinstance(value, int):
         return int(value) if -(2**63) <= value < 2**63 else _ext(_INTEGER, _hexadecimal(value))
     if isinstance(value, list):
-        return [inner(item) for item in value]
-    if type(value).__name__ == "TensorShape":  # tf.TensorShape
-        return _ext(_TUPLE, [inner(item) for item in value.as_list()])
+        return [_to_wire(item, to_handle, below) for item in value]
+    if kind.__name__ == "TensorShape":  # tf.TensorShape
+        return _ext(_TUPLE, [_to_wire(item, to_handle, below) for item in value.as_list()])
     if isinstance(value, tuple):  # named tuples and torch.Size too
-        return _ext(_TUPLE, [inner(item) for item in value])
+        return _ext(_TUPLE, [_to_wire(item, to_handle, below) for item in value])
     if isinstance(value, dict):
-        return _ext(_DICT, [[inner(key), inner(item)] for key, item in value.items()])
+        return _dictionary_to_wire(value, to_handle, below)
     if isinstance(value, set | frozenset):
-        return _ext(_SET if isinstance(value, set) else _FROZENSET, [inner(item) for item in value])
+        code = _SET if isinstance(value, set) else _FROZENSET
+        return _ext(code, [_to_wire(item, to_handle, below) for item in value])
     if isinstance(value, complex):
         return _ext(_COMPLEX, [value.real, value.imag])
     if isinstance(value, slice):
-        return _ext(_SLICE, [inner(value.start), inner(value.stop), inner(value.step)])
+        return _ext(_SLICE, [_to_wire(part, to_handle, below) for part in (value.start, value.stop, value.step)])
     if value is Ellipsis:
         return _ext(_ELLIPSIS, [])
     if isinstance(value, np.ndarray) and value.dtype.kind in ARRAY_KINDS:
@@ -126,6 +133,14 @@ def _to_wire(value: Any, to_handle: ToHandle, depth: int) -> Any:
         return _ext(_DTYPE, name.removeprefix("torch."))
     reference = to_handle(value)
     return _ext(_HANDLE, [reference.number, list(reference.class_names)])
+
+
+def _dictionary_to_wire(value: dict[Any, Any], to_handle: ToHandle, depth: int) -> Any:
+    """As msgpack's own map where all keys are text, as in most; a list of pairs otherwise."""
+    if len(value) <= MAX_KEYS and all(type(key) is str for key in value):
+        return {key: _to_wire(item, to_handle, depth) for key, item in value.items()}
+    pairs = [[_to_wire(key, to_handle, depth), _to_wire(item, to_handle, depth)] for key, item in value.items()]
+    return _ext(_DICT, pairs)
 
 
 def _hexadecimal(value: int) -> str:
@@ -173,28 +188,36 @@ class _Decoder:
                 data,
                 ext_hook=inner,
                 list_hook=self._count,
+                object_hook=self._count_pairs,
                 raw=False,
                 timestamp=1,  # msgpack's own extension: a number is plain data, its class is not
                 max_array_len=min(MAX_VALUES, len(data)),
-                max_map_len=0,  # dictionaries cross as lists of pairs
+                max_map_len=min(MAX_KEYS, len(data)),
             )
         except WireError:
             raise
         except Exception as error:  # msgpack raises many classes for malformed input
             raise WireError(f"malformed message: {type(error).__name__}: {error}") from None
 
+    def _count_pairs(self, pairs: dict[Any, Any]) -> dict[Any, Any]:
+        self._take(4 * len(pairs) + 1)  # as much as a list of pairs
+        return pairs
+
     def _count(self, items: list[Any]) -> list[Any]:
-        self._values += len(items) + 1
+        self._take(len(items) + 1)
+        return items
+
+    def _take(self, values: int) -> None:
+        self._values += values
         if self._values > MAX_VALUES:
             raise WireError(f"a message of more than {MAX_VALUES} values")
-        return items
 
 
 def _refuse_deep(value: Any) -> None:
     """Refuse what msgpack nests by itself, lists in lists, beyond the depth that everybody may rely on."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
-        level = [item for container in level for item in _items(container)]
+        level = [item for container in level for item in _items(container) if type(item) in _CONTAINERS]
         if not level:
             return
     raise WireError(f"a value is nested more than {MAX_DEPTH} levels deep")
@@ -203,7 +226,7 @@ def _refuse_deep(value: Any) -> None:
 def _items(value: Any) -> Iterable[Any]:
     if type(value) is dict:
         return (*value.keys(), *value.values())
-    return value if type(value) in (list, tuple, set, frozenset) else ()
+    return value if type(value) in _CONTAINERS else ()
 
 
 def _from_ext(code: int, items: Any, from_handle: FromHandle) -> Any:

@@ -18,9 +18,11 @@ from grader.checking.record import CheckRecord
 from grader.course import load_course
 from grader.diagnosis import KEPT_CALLS, KEPT_NUMBERS, Behaviour, behaviour_of, fingerprint, match, same
 from grader.grading.collect import CollectedSubmission
-from grader.grading.engine import JobResult, LocalEngine
+from grader.grading.engine import LocalEngine
+from grader.grading.jobs import JobResult
 from grader.grading.submission_grading import Grader
 from grader.notebooks.submission import Submission
+from grader.sandbox import wire
 from grader.sandbox.wire import TensorFlowTensor
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,7 +149,7 @@ def test_a_behaviour_holds_all_outcomes_and_what_rejecting_checks_saw() -> None:
     )
     outcomes = {"a": passed, "b": failed, "c": timeout, "d": crashed, "e": skipped}
     traces = {name: list(range(100)) for name in "abcd"}
-    behaviour = behaviour_of(JobResult([a_check(*item) for item in outcomes.items()], traces))
+    behaviour = behaviour_of(JobResult([a_check(*item) for item in outcomes.items()], wire.pack(traces)))
     assert behaviour.outcomes == {"a": "passed", "b": "failed", "c": "timeout", "d": "crashed", "e": "skipped"}
     assert behaviour.returned == {name: list(range(KEPT_CALLS)) for name in "bcd"}
 

@@ -16,13 +16,10 @@ import pytest
 from grader.checking.outcome import CheckOutcome
 from grader.course import Exercise, Framework, Kind, Limits, load_course
 from grader.grading import engine as engine_module
-from grader.grading.engine import (
-    ConfinementUnavailable,
-    Job,
-    JobResult,
-    LocalEngine,
-    describe_status,
-)
+from grader.grading import running_job
+from grader.grading.engine import ConfinementUnavailable, LocalEngine
+from grader.grading.jobs import Job, JobResult
+from grader.grading.running_job import describe_status
 from grader.grading.warm_processes import checker_framework
 from grader.libraries import FRAMEWORK_LIBRARIES, LibraryMissing
 from grader.sandbox.confinement import Protection, missing_protections
@@ -192,7 +189,7 @@ class TestAJob:
         assert "raised ValueError: \\ud800" in result.checks[0].message
 
     def test_traces_that_are_too_much_are_left_out(self, engine, small):
-        deep = "def double(x):\n    value = []\n    for _ in range(38):\n        value = [value]\n    return value\n"
+        deep = "def double(x):\n    value = []\n    for _ in range(39):\n        value = [value]\n    return value\n"
         result = engine.run(Job(small, (deep,), trace=True))
         assert outcomes(result) == {"first": "failed", "many": "failed", "other": "failed"}
         assert result.traces == {}
@@ -344,7 +341,7 @@ class TestSeveralSeeds:
         assert [outcomes(run) for run in (result, *result.more)] == [expected, expected]
 
     def test_after_the_last_moment_no_seed_is_begun(self, engine, small, monkeypatch):
-        monkeypatch.setattr(engine_module, "GRACE_SECONDS", 1 - small.limits.total_seconds - 2 * small.limits.seconds)
+        monkeypatch.setattr(running_job, "GRACE_SECONDS", 1 - small.limits.total_seconds - 2 * small.limits.seconds)
         started = time.monotonic()
         result = engine.run(Job(small, ("import time\ntime.sleep(3.5)", RIGHT), more_seeds=(1, 2)))
         assert result.out_of_time and result.more == []

@@ -457,7 +457,7 @@ class TestSocketTransport:
             wire.pack({"value": 1, "output": 5}),
             wire.pack({"error": "text"}),
             wire.pack({"error": None}),
-            msgpack.packb({"value": 1}),
+            msgpack.packb({"value": {1: 2}}),
             msgpack.packb(msgpack.ExtType(10, msgpack.packb(["|O", [1], b"12345678"]))),
         ],
         ids=["empty", "c1", "none", "list", "dict", "no-value", "output", "error", "no-error", "map", "object-array"],

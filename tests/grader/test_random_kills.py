@@ -16,7 +16,8 @@ import pytest
 
 from grader.checking.outcome import CheckOutcome
 from grader.course import Exercise, Framework, Kind, Limits, load_course
-from grader.grading.engine import ATTEMPTS, Job, JobResult, LocalEngine
+from grader.grading.engine import ATTEMPTS, LocalEngine
+from grader.grading.jobs import Job, JobResult
 from grader.sandbox.confinement import missing_protections
 
 COURSE = load_course()

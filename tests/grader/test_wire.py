@@ -24,7 +24,7 @@ from hypothesis.extra import numpy as arrays_of
 
 from grader.sandbox import wire
 from grader.sandbox.forbidden import forbidden
-from grader.sandbox.wire import HandleReference, TensorFlowTensor, WireError, pack, unpack
+from grader.sandbox.wire import MAX_KEYS, MAX_VALUES, HandleReference, TensorFlowTensor, WireError, pack, unpack
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = settings(deadline=None, max_examples=100, database=None)
@@ -469,8 +469,10 @@ def test_malformed_values_are_refused(code, items):
         b"",
         pack(1) + pack(2),
         pack([1, 2])[:-1],
-        msgpack.packb({"a": 1}),
         msgpack.packb({1: 2}),
+        msgpack.packb({("a",): 1}),
+        msgpack.packb({str(number): 0 for number in range(MAX_KEYS + 1)}),
+        b"\x81\xa1a" * 300 + b"\xc0",
         b"\xdd\xff\xff\xff\xff",
         b"\xdf\xff\xff\xff\xff",
         b"\xc6\xff\xff\xff\xff",
@@ -480,11 +482,34 @@ def test_malformed_values_are_refused(code, items):
         b"\x91" * 300 + b"\xc0",
         b"\x91" * 100_000 + b"\xc0",
     ],
-    ids=["empty", "two", "cut", "map", "int-map", "list", "map32", "bin", "ext", "c1", "utf8", "deep", "deeper"],
+    ids=[
+        "empty",
+        "two",
+        "cut",
+        "int-map",
+        "list-map",
+        "keys",
+        "maps",
+        "list",
+        "map32",
+        "bin",
+        "ext",
+        "c1",
+        "utf8",
+        "deep",
+        "deeper",
+    ],
 )
 def test_malformed_messages_are_refused(data):
     with pytest.raises(WireError):
         unpack(data)
+
+
+def test_maps_count_like_lists_of_pairs():
+    full = {str(number): None for number in range(MAX_KEYS)}
+    with pytest.raises(WireError, match="values"):
+        unpack(msgpack.packb([full] * (MAX_VALUES // (4 * MAX_KEYS) + 1)))
+    assert unpack(msgpack.packb([full] * 3)) == [full] * 3
 
 
 def test_msgpacks_own_extension_arrives_as_a_number():

@@ -32,7 +32,7 @@ class NodeGrading:
         exercises = self._course.select(self._settings.exercises)
         frameworks = tuple(dict.fromkeys(exercise.framework for exercise in exercises))
         try:
-            engine = LocalEngine(self._course, confine=self._settings.confine, exercises=exercises)
+            engine = LocalEngine(self._course, confine=self._settings.confine, exercises=exercises, ahead=True)
         except (ConfinementUnavailable, TemporaryDirectoryError) as error:
             return str(error)
         try:

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from grader.course import Course, Exercise, Framework, load_course
-from grader.grading.engine import Job, JobResult, LocalEngine
+from grader.grading.engine import Forked, LocalEngine
+from grader.grading.jobs import Job, JobResult
 from grader.sandbox import scratch
-from grader.sandbox.fork_server import Child
 from tests.grader.attacks.honest import ROOT, answer_code
 from tests.grader.attacks.model import FIRST_CHECK, NUMPY, REPORT, TOOLS, TORCH, Answer, Attack
 from tests.grader.attacks.outcome import Outcome
@@ -44,25 +44,27 @@ PLANTED = (
     ".git/config",
 )
 SAMPLE_SECONDS = 0.03
+SECONDS_TO_BE_GONE = 5.0
 
 
 class WatchedEngine(LocalEngine):
     """The real engine, which remembers the processes and directories of each job."""
 
     def __init__(self, course: Course) -> None:
-        super().__init__(course)
+        super().__init__(course, ahead=True)  # as a class is graded
         self.checkers: dict[int, list[int]] = defaultdict(list)
         self.students: dict[int, list[tuple[int, Path]]] = defaultdict(list)
 
-    def fork_checker(self, job: Job) -> Child:
-        child = super().fork_checker(job)
-        self.checkers[id(job)].append(child.process)
-        return child
+    def fork_checker(self, job: Job) -> Forked:
+        forked = super().fork_checker(job)
+        self.checkers[id(job)].append(forked.child.process)
+        return forked
 
-    def fork_student(self, job: Job) -> tuple[Child, Path]:
-        child, directory = super().fork_student(job)
-        self.students[id(job)].append((child.process, directory))
-        return child, directory
+    def fork_student(self, job: Job) -> Forked:
+        forked = super().fork_student(job)
+        assert forked.directory is not None
+        self.students[id(job)].append((forked.child.process, forked.directory))
+        return forked
 
 
 @dataclass
@@ -111,6 +113,13 @@ class Arena:
             self._active.discard(attack.id)
         students = self.engine.students.pop(id(job), [])
         checkers = self.engine.checkers.pop(id(job), [])
+        processes = [*checkers, *(process for process, _ in students)]
+        directories = [str(directory) for _, directory in students]
+        deadline = time.monotonic() + SECONDS_TO_BE_GONE  # they are ended in the background
+        while (any(map(_is_running, processes)) or any(map(os.path.exists, directories))) and (
+            time.monotonic() < deadline
+        ):
+            time.sleep(0.01)
         return Outcome(
             attack,
             result,
@@ -119,8 +128,8 @@ class Arena:
             error,
             time.monotonic() - started,
             max((self._peaks.pop(process, 0) for process in checkers), default=0),
-            [process for process in (*checkers, *(process for process, _ in students)) if _is_running(process)],
-            [str(directory) for _, directory in students if directory.exists()],
+            [process for process in processes if _is_running(process)],
+            [directory for directory in directories if os.path.exists(directory)],
         )
 
     def run_all(self, attacks: Sequence[Attack], workers: int = 2) -> Iterator[Outcome]:

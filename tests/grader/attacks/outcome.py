@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from grader.checking.outcome import CheckOutcome
-from grader.grading.engine import GRACE_SECONDS, JobResult
+from grader.grading.jobs import JobResult
+from grader.grading.running_job import GRACE_SECONDS
 from tests.grader.attacks.model import Attack
 from tests.grader.attacks.table import Row
 
