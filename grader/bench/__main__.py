@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import Progress
 
 from grader.bench.class_at_scale import ClassSubmission, HandedIn, choose_exercises, make_class, write_class
 from grader.bench.display import PROJECTION, show
@@ -27,18 +28,19 @@ from grader.bench.figures import (
     BenchFigures,
     ClassFigures,
     Comparison,
+    overheads_by_framework,
     projected_seconds,
     times_by_framework,
 )
 from grader.bench.memory_watch import MemoryWatch
 from grader.bench.other_graders import DidNotRun, TheirTimes, environment, time_nbgrader, time_otter
-from grader.bench.sample import COMPARED, OurTimes, Sample, average, lessons_to_compare, take_sample, time_ours
+from grader.bench.sample import OurTimes, Sample, lessons_to_compare, take_sample, time_all_ours
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
-from grader.course import Course, Exercise, Framework, load_course
+from grader.course import Course, Exercise, load_course
 from grader.grading.class_grading import ClassRun, grade_class
 
-STAGES = "1 of 3: samples of {exercises} …", "2 of 3: the class …", "3 of 3: {exercise} under the other graders …"
+STAGES = "1 of 3: a sample of each notebook", "2 of 3: the class …", "3 of 3: {exercise} under the other graders …"
 
 
 def read_libraries_from_disk(course: Course) -> None:
@@ -105,15 +107,6 @@ def compare(course: Course, sample: Sample, ours: OurTimes, folder: Path, others
     return Comparison(exercise.id, exercise.framework.value, len(sample.students), ours, nbgrader, otter)
 
 
-def _by_framework(samples: Sequence[Sample], times: Sequence[OurTimes]) -> dict[Framework, OurTimes]:
-    found = {}
-    for framework in COMPARED:
-        pairs = [pair for pair in zip(samples, times, strict=True) if pair[0].exercise.framework is framework]
-        if pairs:
-            found[framework] = average([one for _, one in pairs], [len(sample.students) for sample, _ in pairs])
-    return found
-
-
 def time_help(course: Course, repeats: int = 5) -> float:
     """Median seconds of `course --help`."""
     command, times = [str(Path(sys.executable).parent / "course"), "--help"], []
@@ -151,21 +144,23 @@ def main() -> None:
         folder = Path(directory)
         written = write_class(make_class(exercises, arguments.students, arguments.seed), folder / "submitted")
         read_libraries_from_disk(course)
-        compared = lessons_to_compare(exercises, arguments.lessons)
-        samples = [take_sample(written, exercise, arguments.sample, folder / "submitted") for exercise in compared]
+        samples = [take_sample(written, exercise, arguments.sample, folder / "submitted") for exercise in exercises]
         samples = [sample for sample in samples if sample.students]
-        progress.print(STAGES[0].format(exercises=", ".join(sample.exercise.id for sample in samples)))
-        ours = [time_ours(course, sample, arguments.jobs, folder / "cache") for sample in samples]
-        by_framework = _by_framework(samples, ours)
-        if by_framework:
-            minutes = projected_seconds(written, by_framework, arguments.jobs) / 60
-            progress.print(PROJECTION.format(count=len(written), jobs=arguments.jobs, minutes=minutes))
+        with Progress(console=progress) as bar:
+            task = bar.add_task(STAGES[0], total=len(samples))
+            ours = time_all_ours(course, samples, arguments.jobs, folder / "cache", lambda: bar.advance(task))
+        timed = list(zip(samples, ours, strict=True))
+        overheads = overheads_by_framework(timed)
+        minutes = projected_seconds(written, {sample.exercise: times for sample, times in timed}, arguments.jobs) / 60
+        progress.print(PROJECTION.format(count=len(written), jobs=arguments.jobs, minutes=minutes))
         progress.print(STAGES[1])
-        figures = BenchFigures(time_class(course, exercises, written, folder, arguments.jobs))
-        for sample, times in zip(samples, ours, strict=True):
-            if not arguments.alone:
-                progress.print(STAGES[2].format(exercise=sample.exercise.id))
-            figures.comparisons.append(compare(course, sample, times, folder, not arguments.alone))
+        figures = BenchFigures(time_class(course, exercises, written, folder, arguments.jobs), overheads)
+        compared = lessons_to_compare(exercises, arguments.lessons)
+        for sample, times in timed:
+            if sample.exercise in compared:
+                if not arguments.alone:
+                    progress.print(STAGES[2].format(exercise=sample.exercise.id))
+                figures.comparisons.append(compare(course, sample, times, folder, not arguments.alone))
     figures.course_help_seconds = time_help(course)
     if arguments.json:
         print(json.dumps(figures.as_json(), indent=1))

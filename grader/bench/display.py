@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from grader.bench.figures import LEFT_OUT, BenchFigures, ClassFigures, Comparison, together
+from grader.bench.figures import LEFT_OUT, BenchFigures, ClassFigures, Comparison, Overhead, together
 from grader.bench.other_graders import TheirTimes
 
 _HEADINGS = (
@@ -17,9 +17,6 @@ _HEADINGS = (
     "otter: s each",
     "ratio",
     "same points",
-    "alone, s",
-    "in process, s",
-    "over",
 )
 PROJECTION = "{count} submissions, {jobs} at once: about {minutes:.1f} minutes from the sample's times."
 
@@ -27,6 +24,8 @@ PROJECTION = "{count} submissions, {jobs} at once: about {minutes:.1f} minutes f
 def show(console: Console, figures: BenchFigures) -> None:
     """Print everything."""
     _show_class(console, figures.graded, figures.processors)
+    if figures.overheads:
+        console.print(_overhead_table(figures.overheads))
     if figures.comparisons:
         console.print(_comparison_table(together(figures.comparisons)))
         for one in figures.comparisons:
@@ -57,6 +56,14 @@ def _show_class(console: Console, graded: ClassFigures, processors: int) -> None
     console.print(memory)
 
 
+def _overhead_table(overheads: list[Overhead]) -> Table:
+    table = Table("framework", "lessons", "alone, s", "in process, s", "over", title="What the sandbox costs")
+    table.title_justify = "left"
+    for one in overheads:
+        table.add_row(one.framework, str(one.lessons), f"{one.alone:.3f}", f"{one.in_process:.3f}", f"{one.ratio:.2f}")
+    return table
+
+
 def _comparison_table(comparisons: list[Comparison]) -> Table:
     """A row a figure, since a column a figure would not fit on a terminal of 80 characters."""
     table = Table("", title="The same notebooks, steady state", title_justify="left")
@@ -75,9 +82,6 @@ def _cells(one: Comparison) -> tuple[str, ...]:
         f"{one.ours.each_second:.2f}",
         *_theirs(one, one.nbgrader),
         *_theirs(one, one.otter),
-        f"{one.ours.alone:.3f}",
-        f"{one.ours.in_process:.3f}",
-        f"{one.over_in_process:.2f}",
     )
 
 

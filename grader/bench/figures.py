@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 from grader.bench.class_at_scale import ClassSubmission, HandedIn
 from grader.bench.memory_watch import MemoryPeaks
 from grader.bench.other_graders import TheirTimes
-from grader.bench.sample import OurTimes, average
+from grader.bench.sample import OurTimes, Sample, average
 from grader.checking.record import ResultRecord
-from grader.course import Course, Framework
+from grader.course import Course, Exercise, Framework
 
 LEFT_OUT = "left out"
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,20 @@ class Comparison:
         points = {} if isinstance(theirs, str) else theirs.points
         return sum(points.get(student) == ours for student, ours in self.ours.points.items())
 
+
+@dataclass(frozen=True)
+class Overhead:
+    """Mean seconds of one submission, over so many lessons' samples: ours alone, and the checks' own in one process."""
+
+    framework: str
+    lessons: int
+    alone: float
+    in_process: float
+
     @property
-    def over_in_process(self) -> float:
-        """Our seconds for one submission alone, over the checks' own time in one process."""
-        return self.ours.alone / self.ours.in_process
+    def ratio(self) -> float:
+        """What the sandbox costs."""
+        return self.alone / self.in_process
 
 
 @dataclass
@@ -81,6 +93,7 @@ class BenchFigures:
     """Everything of one run."""
 
     graded: ClassFigures
+    overheads: list[Overhead] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     course_help_seconds: float = 0.0
     processors: int = os.cpu_count() or 1
@@ -94,11 +107,16 @@ class BenchFigures:
                 "otter_ratio": one.ratio(one.otter),
                 "nbgrader_same_points": one.agreeing(one.nbgrader),
                 "otter_same_points": one.agreeing(one.otter),
-                "over_in_process": one.over_in_process,
             }
             for one in self.comparisons
         ]
-        return {**asdict(self), "comparisons": compared, "submissions_a_second": self.graded.each_second}
+        overheads = [{**asdict(one), "ratio": one.ratio} for one in self.overheads]
+        return {
+            **asdict(self),
+            "overheads": overheads,
+            "comparisons": compared,
+            "submissions_a_second": self.graded.each_second,
+        }
 
 
 def together(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -155,16 +173,22 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
-def projected_seconds(
-    submissions: Sequence[ClassSubmission], comparisons: dict[Framework, OurTimes], jobs: int
-) -> float:
-    """How long the class will take, from the samples: frameworks that were not sampled count as the one most like."""
-    like = {
-        Framework.TRANSFORMERS: Framework.TORCH,
-        Framework.PYTHON: Framework.NUMPY,
-        Framework.FASTAPI: Framework.TORCH,
-    }
-    slowest = min(comparisons.values(), key=lambda times: times.each_second)
+def overheads_by_framework(timed: Sequence[tuple[Sample, OurTimes]]) -> list[Overhead]:
+    """For each framework, and for all together."""
+    groups: dict[str, list[OurTimes]] = {}
+    for sample, times in timed:
+        groups.setdefault(sample.exercise.framework.value, []).append(times)
+    groups[ALL] = [times for _, times in timed]
+    return [
+        Overhead(name, len(group), fmean(one.alone for one in group), fmean(one.in_process for one in group))
+        for name, group in groups.items()
+        if group
+    ]
+
+
+def projected_seconds(submissions: Sequence[ClassSubmission], times: Mapping[Exercise, OurTimes], jobs: int) -> float:
+    """How long the class will take, from the samples; a notebook without one counts as the slowest."""
+    slowest = min((one.each_second for one in times.values()), default=1.0)
     total = 0.0
     for one in submissions:
         if one.handed_in in (HandedIn.UNTOUCHED, HandedIn.COPY):
@@ -172,7 +196,5 @@ def projected_seconds(
         if one.handed_in is HandedIn.ENDLESS:
             total += 2 * one.exercise.limits.seconds / jobs
             continue
-        framework = one.exercise.framework
-        times = comparisons.get(framework) or comparisons.get(like.get(framework, framework)) or slowest
-        total += 1 / times.each_second
+        total += 1 / (times[one.exercise].each_second if one.exercise in times else slowest)
     return total

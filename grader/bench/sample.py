@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,27 +73,38 @@ def take_sample(submissions: Sequence[ClassSubmission], exercise: Exercise, size
     return Sample(exercise, tuple(chosen[:size]), folder)
 
 
-def time_ours(course: Course, sample: Sample, jobs: int, cache: Path) -> OurTimes:
-    """Grade a sample in warm processes: each once unmeasured, then one at a time, then `jobs` at once."""
-    with LocalEngine(course, exercises=[sample.exercise], ahead=True) as engine:
+def time_all_ours(
+    course: Course, samples: Sequence[Sample], jobs: int, cache: Path, on_done: Callable[[], object]
+) -> list[OurTimes]:
+    """The times of each sample, in the warm processes of one class; `on_done` is called after each."""
+    times = []
+    with LocalEngine(course, exercises=[sample.exercise for sample in samples], ahead=True) as engine:
         grader = Grader(engine, Diagnostician(engine, cache))
+        for sample in samples:
+            times.append(time_ours(grader, sample, jobs))
+            on_done()
+    return times
 
-        def grade(student: str) -> ResultRecord:
-            path = sample.path(student)
-            collected = CollectedSubmission(student, sample.exercise.id, str(path), path=path)
-            read = grader.read(sample.exercise, collected)
-            return grader.grade(sample.exercise, collected, read) if isinstance(read, Submission) else read
 
-        records = [grade(student) for student in sample.students]
-        started = time.perf_counter()
-        for student in sample.students:
-            grade(student)
-        alone = (time.perf_counter() - started) / len(sample.students)
-        many = sample.students * PARALLEL_REPEATS
-        started = time.perf_counter()
-        with ThreadPoolExecutor(jobs) as executor:
-            list(executor.map(grade, many))
-        each_second = len(many) / (time.perf_counter() - started)
+def time_ours(grader: Grader, sample: Sample, jobs: int) -> OurTimes:
+    """Grade a sample: each submission once unmeasured, then one at a time, then `jobs` at once."""
+
+    def grade(student: str) -> ResultRecord:
+        path = sample.path(student)
+        collected = CollectedSubmission(student, sample.exercise.id, str(path), path=path)
+        read = grader.read(sample.exercise, collected)
+        return grader.grade(sample.exercise, collected, read) if isinstance(read, Submission) else read
+
+    records = [grade(student) for student in sample.students]
+    started = time.perf_counter()
+    for student in sample.students:
+        grade(student)
+    alone = (time.perf_counter() - started) / len(sample.students)
+    many = sample.students * PARALLEL_REPEATS
+    started = time.perf_counter()
+    with ThreadPoolExecutor(jobs) as executor:
+        list(executor.map(grade, many))
+    each_second = len(many) / (time.perf_counter() - started)
     stub = read_stub(sample.exercise.stub_path)
     cells = [read_submission(sample.path(student), stub=stub).code_cells for student in sample.students]
     in_process = time_in_process(sample.exercise, cells)

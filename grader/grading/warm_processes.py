@@ -21,15 +21,18 @@ from grader.sandbox.fork_server import ForkServer, ForkServerError, Serves, Stag
 MAX_CHECK_FILES = 16  # kept in memory at once
 TORCH_FRAMEWORKS = (Framework.TORCH, Framework.TRANSFORMERS)
 # Module, what in an exercise tells that it is needed, and where: a NumPy lesson that names torch.optim must not bring
-# torch into its students' processes. The first optimizer imports torch._dynamo, for a second; transformers imports a
-# model when it is first asked for.
+# torch into its students' processes. The first optimizer imports torch._dynamo, for a second; gradients with given
+# output gradients, and attention with masks, import sympy; transformers imports a model when it is first asked for.
 _IMPORTED_LATE = (
     ("torch._dynamo", "torch.optim", TORCH_FRAMEWORKS),
     ("matplotlib.pyplot", "matplotlib", tuple(Framework)),
     ("uvicorn.protocols.http.h11_impl", "uvicorn.protocols", (Framework.FASTAPI,)),
     ("prometheus_client", "prometheus_client", (Framework.FASTAPI,)),
     ("transformers.models.clip.modeling_clip", "CLIPModel", (Framework.TRANSFORMERS,)),
+    ("transformers.models.bert.modeling_bert", "BertModel", (Framework.TRANSFORMERS,)),
     ("transformers.models.bert.modeling_bert", "BertForSequenceClassification", (Framework.TRANSFORMERS,)),
+    ("torch.fx.experimental.symbolic_shapes", "autograd.grad", TORCH_FRAMEWORKS),
+    ("torch.fx.experimental.symbolic_shapes", "MultiheadAttention", TORCH_FRAMEWORKS),
 )
 
 
@@ -133,11 +136,12 @@ class WarmProcesses:
             for path in paths(exercise)
             if path.is_file()
         ]
-        return tuple(
+        wanted = [
             module
             for module, sign, wanted_by in _IMPORTED_LATE
             if set(frameworks) & set(wanted_by) and any(sign in text for text in texts)
-        )
+        ]
+        return tuple(dict.fromkeys(wanted))
 
     def _let_go_of_the_oldest(self) -> None:
         for name in list(self._check_files)[:-MAX_CHECK_FILES]:

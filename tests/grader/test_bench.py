@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from grader.bench.class_at_scale import ClassSubmission, HandedIn, choose_exercises, make_class, write_class
-from grader.bench.figures import Comparison, percentile, projected_seconds
+from grader.bench.figures import Comparison, overheads_by_framework, percentile, projected_seconds, together
 from grader.bench.in_process import time_in_process
 from grader.bench.other_graders import TheirTimes
-from grader.bench.sample import OurTimes, take_sample
+from grader.bench.sample import OurTimes, Sample, take_sample
 from grader.course import Framework, Kind, load_course
 from grader.grading.identical import code_hash
 from grader.notebooks.submission import SubmissionError, is_untouched, read_stub, read_submission
@@ -76,7 +76,30 @@ def test_ratios_and_agreement() -> None:
     one = Comparison("a/b", "numpy", 2, ours, TheirTimes(2.0, 3.0, {"anna": 10.0, "boris": 6.0}), "not installed")
     assert one.ratio(one.nbgrader) == 20.0 and one.ratio(one.otter) is None
     assert (one.agreeing(one.nbgrader), one.agreeing(one.otter)) == (1, 0)
-    assert one.over_in_process == pytest.approx(1.5)
+
+
+def test_the_lessons_of_a_framework_are_counted_together() -> None:
+    quick = OurTimes(each_second=10.0, alone=0.2, in_process=0.1, points={"anna": 10.0})
+    slow = OurTimes(each_second=1.0, alone=1.2, in_process=0.9, points={"anna": 5.0})
+    lessons = [
+        Comparison("a/b", "numpy", 1, quick, TheirTimes(1.0, 3.0, {"anna": 10.0}), "not installed"),
+        Comparison("a/c", "numpy", 3, slow, TheirTimes(2.0, 4.0, {"anna": 6.0}), TheirTimes(1.0, 1.0, {})),
+        Comparison("a/d", "torch", 3, slow, "broken", "broken"),
+    ]
+    numpy, torch = together(lessons)
+    assert (numpy.exercise, numpy.submissions, torch.exercise) == ("a/b, a/c", 4, "a/d")
+    assert numpy.ours.each_second == pytest.approx(4 / (0.1 + 3)), "one after the other"
+    assert isinstance(numpy.nbgrader, TheirTimes) and numpy.nbgrader.each == pytest.approx(7 / 4)
+    assert numpy.agreeing(numpy.nbgrader) == 1, "the points of a student are those of a lesson"
+    assert (numpy.otter, torch.nbgrader) == ("not installed", "broken")
+
+
+def test_the_cost_of_the_sandbox_is_that_of_all_lessons() -> None:
+    sample = Sample(METRICS, ("anna",), Path())
+    timed = [(sample, OurTimes(9.0, 0.2, 0.1, {})), (sample, OurTimes(9.0, 1.0, 0.9, {}))]
+    numpy, everything = overheads_by_framework(timed)
+    assert (numpy.framework, numpy.lessons, everything.framework) == ("numpy", 2, "all")
+    assert numpy.ratio == pytest.approx(1.2) == everything.ratio
 
 
 def test_percentiles() -> None:
@@ -89,7 +112,7 @@ def test_the_projection_counts_what_runs() -> None:
     def handed_in(kind: HandedIn) -> ClassSubmission:
         return ClassSubmission("anna", METRICS, kind, "")
 
-    times = {Framework.NUMPY: OurTimes(4.0, 0.3, 0.2, {})}
+    times = {METRICS: OurTimes(4.0, 0.3, 0.2, {})}
     kinds = [HandedIn.RIGHT, HandedIn.WRONG, HandedIn.UNTOUCHED, HandedIn.COPY]
     assert projected_seconds([handed_in(kind) for kind in kinds], times, 2) == pytest.approx(0.5)
     assert projected_seconds([handed_in(HandedIn.ENDLESS)], times, 2) == METRICS.limits.seconds
