@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ LIKELY_CAUSE = "Likely cause: "  # opens the last line of a message that has a g
 RECORD_SCHEMA = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # thousands are held while a class is graded
 class CheckRecord:
     """One check of one submission.
 
@@ -38,10 +39,12 @@ class CheckRecord:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CheckRecord:
         """Rebuild a record from its JSON form."""
-        return cls(**{**data, "outcome": CheckOutcome(data["outcome"])})
+        # The same few names and titles in every submission to an exercise: one text each.
+        shared = {"name": sys.intern(data["name"]), "title": sys.intern(data["title"])}
+        return cls(**{**data, **shared, "outcome": CheckOutcome(data["outcome"])})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """A catalogued misconception that the submission behaves like.
 
@@ -54,7 +57,7 @@ class Diagnosis:
     match: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ResultRecord:
     """One graded submission.
 
