@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from grader.cli.options import Json, Seed, complete_exercise
+from grader.cli.options import Address, Engine, Json, Seed, complete_exercise, engine_kind
 
 
 def run(
@@ -48,17 +48,8 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Grade everything again, also what has not changed since the last run.")
     ] = False,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option(help="Where to grade: on this machine, or on a Ray cluster of which it is a part (docs/ray.md)."),
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="The Ray cluster's address, for --engine ray. Default: RAY_ADDRESS, or the one running here.",
-        ),
-    ] = None,
+    engine: Engine = "local",
+    address: Address = None,
 ) -> None:
     """Grade a folder of submissions, in parallel and out of the students' reach.
 
@@ -73,10 +64,8 @@ def run(
     from grader.cli.grade_display import grade_with_progress
     from grader.course import load_course
     from grader.grading.class_grading import ClassRun
-    from grader.grading.submission_engine import EngineKind
 
-    if address is not None and engine != EngineKind.RAY.value:
-        raise typer.BadParameter("it is the address of a Ray cluster: add --engine ray", param_hint="--address")
+    kind = engine_kind(engine, address)
     course = load_course()
     grade_with_progress(
         ClassRun(
@@ -89,7 +78,7 @@ def run(
             confine=not unconfined,
             fresh=fresh,
             database_url=db,
-            engine=EngineKind(engine),
+            engine=kind,
             address=address,
         ),
         as_json=as_json,

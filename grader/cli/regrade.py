@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from grader.cli.diff import Table, Versions
-from grader.cli.options import Json, complete_exercise
+from grader.cli.options import Address, Engine, Json, complete_exercise, engine_kind
 
 
 def run(
@@ -32,7 +32,8 @@ def run(
         ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Submissions graded at once. Default: one a core.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Submissions graded at once, on every machine. Default: one a core."),
     ] = None,
     seed: Annotated[
         int | None,
@@ -52,6 +53,8 @@ def run(
             help="Database of nbgrader's gradebook, as for `course grade`. Default: gradebook.db in the output folder.",
         ),
     ] = None,
+    engine: Engine = "local",
+    address: Address = None,
 ) -> None:
     """Grade again what a change of the checks concerns, and show whose score changes and why.
 
@@ -70,6 +73,7 @@ def run(
     from grader.grading.class_grading import ClassRun
     from grader.grading.runs import read_run
 
+    kind = engine_kind(engine, address)
     course = load_course()
     run = ClassRun(
         course=course,
@@ -80,5 +84,7 @@ def run(
         seed=read_run(output).seed if seed is None else seed,
         confine=not unconfined,
         database_url=db,
+        engine=kind,
+        address=address,
     )
     raise typer.Exit(regrade_with_progress(run, dry_run=dry_run, as_json=as_json, table=csv, manifest=versions))

@@ -18,7 +18,6 @@ Kind = TypeVar("Kind")
 Made = TypeVar("Made")
 
 MAX_KINDS = 4  # an exercise has two: its checker, and its student's process
-THREADS = 2  # one may wait for a process that takes its time to end
 
 
 class MadeAhead(Generic[Kind, Made]):
@@ -27,7 +26,8 @@ class MadeAhead(Generic[Kind, Made]):
     def __init__(self, make: Callable[[Kind], Made], end: Callable[[Made], object]) -> None:
         """`make` may raise: then there is nothing ahead, and whoever needs one meets the reason."""
         self._make, self._end = make, end
-        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="ahead")
+        self._makes = ThreadPoolExecutor(1, thread_name_prefix="make-ahead")
+        self._ends = ThreadPoolExecutor(1, thread_name_prefix="end-later")  # of its own: an end may take its time
         self._ready: OrderedDict[Kind, deque[Future[Made]]] = OrderedDict()
         self._lock = Lock()
         self._closed = False
@@ -39,7 +39,7 @@ class MadeAhead(Generic[Kind, Made]):
             taken = ready.popleft() if ready else None
             self._ready.move_to_end(kind)
             if not self._closed:
-                ready.append(self._executor.submit(self._make, kind))
+                ready.append(self._makes.submit(self._make, kind))
             unused = [self._ready.popitem(last=False)[1] for _ in range(len(self._ready) - MAX_KINDS)]
         for old in chain.from_iterable(unused):
             old.add_done_callback(self._discard)
@@ -57,7 +57,7 @@ class MadeAhead(Generic[Kind, Made]):
         """Do what ends a process in the background; at once when this is closed."""
         with self._lock:
             if not self._closed:
-                self._executor.submit(end)
+                self._ends.submit(end)
                 return
         end()
 
@@ -67,7 +67,8 @@ class MadeAhead(Generic[Kind, Made]):
             self._closed = True
             left = [one for ready in self._ready.values() for one in ready]
             self._ready.clear()
-        self._executor.shutdown()
+        self._makes.shutdown()
+        self._ends.shutdown()
         for one in left:
             self._discard(one)
 

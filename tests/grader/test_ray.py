@@ -34,6 +34,7 @@ from grader.grading.on_ray.course_bundle import make_bundle
 from grader.grading.on_ray.errors import ClusterError
 from grader.grading.on_ray.node_grading import NodeGrading, version_differences
 from grader.grading.on_ray.work_queue import ATTEMPTS, WorkQueue
+from grader.grading.regrading import regrade
 from grader.grading.submission_engine import EngineKind
 from grader.grading.submission_grading import SubmissionReader
 from grader.libraries import LibraryMissing
@@ -221,8 +222,9 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
 
-def test_an_address_without_the_engine_is_a_mistake() -> None:
-    command = [sys.executable, "-m", "grader.cli", "grade", str(SAMPLE), "--address", "127.0.0.1:1"]
+@pytest.mark.parametrize("name", ["grade", "regrade"])
+def test_an_address_without_the_engine_is_a_mistake(name: str) -> None:
+    command = [sys.executable, "-m", "grader.cli", name, str(SAMPLE), "--address", "127.0.0.1:1"]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert finished.returncode == 2 and "--engine ray" in finished.stderr
 
@@ -310,6 +312,16 @@ class TestACluster:
         assert "HOME" in looked.output and "RAY" not in looked.output.upper(), "Ray is out of a student's sight"
         assert eventually(lambda: not actors(cluster)), "no actor goes on"
         assert not list(temporary.glob(f"{FOLDER_PREFIX}*")), "no folder is left"
+
+    def test_regrading_runs_there_too(self, cluster: Any, tmp_path: Path) -> None:
+        for student in STUDENTS[:3]:  # the fourth prints what it sees of the machine
+            hand_in(tmp_path / "submitted", student, student)
+        grade(tmp_path / "submitted", tmp_path / "results")
+        run = ClassRun(COURSE, tmp_path / "submitted", tmp_path / "results", (EXERCISE,), jobs=1, seed=1)
+        regraded = regrade(replace(run, engine=EngineKind.RAY, address=cluster.address))
+        local = grade_class(replace(run, output=tmp_path / "local"))
+        assert [without_times(one) for one in regraded.result.records] == list(map(without_times, local.records))
+        assert regraded.result.reused == 0 and {one.seed for one in regraded.result.records} == {1}
 
     def test_nothing_is_lost_with_an_actor_or_a_node(self, cluster: Any, temporary: Path, tmp_path: Path) -> None:
         slow = "import time\ntime.sleep(0.5)"
