@@ -6,14 +6,16 @@ each the seconds from loading it to the last verdict, and its points. Everything
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 
-from grader.course import Exercise, load_course
+from grader.course import Exercise, Framework, load_course
 from grader.sandbox.fork_server import clean_environment
+from grader.sandbox.library_settings import leave_tensorflow_graphs_as_they_are
 
 
 def time_in_process(exercise: Exercise, submissions: Sequence[Sequence[str]]) -> list[tuple[float, float]]:
@@ -56,6 +58,9 @@ def _check(exercise: Exercise, cells: list[str]) -> tuple[float, float]:
 def main() -> None:
     """Entry point."""
     exercise, submissions = load_course().exercise(sys.argv[1]), json.load(sys.stdin)
+    if exercise.framework is Framework.TENSORFLOW:
+        importlib.import_module("tensorflow")
+        leave_tensorflow_graphs_as_they_are()  # as in the sandbox
     for cells in submissions:
         _check(exercise, cells)
     print(json.dumps([_check(exercise, cells) for cells in submissions]))

@@ -26,6 +26,7 @@ from grader.sandbox.confinement import missing_protections
 from grader.sandbox.fork_server import Child, ForkServer, ForkServerError
 
 ATTEMPTS = 3  # of a job whose warm process dies
+_PAUSE_SECONDS = 0.2  # before another one: on a busy machine a killed process takes a while to end, and seems to live
 SECONDS_TO_END = 2.0  # for a process that has closed its line
 
 
@@ -117,7 +118,9 @@ class LocalEngine:
             self.wait_until_warm(job.exercise.framework)
         started = time.monotonic()
         result = JobResult()
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(_PAUSE_SECONDS)
             try:
                 result = RunningJob(self, job).run()
                 break

@@ -35,6 +35,7 @@ from grader.sandbox.confinement import (
     readable_paths,
 )
 from grader.sandbox.forbidden import forbidden
+from grader.sandbox.library_settings import keep_torch_on_one_thread, leave_tensorflow_graphs_as_they_are
 from grader.sandbox.student_process import serve
 from grader.sandbox.usage import takes_too_much
 
@@ -230,7 +231,9 @@ def become_branch(control: socket.socket, stage: dict[str, Any]) -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     if "torch" in stage["modules"] and not inherits_torch:
-        _keep_torch_on_one_thread()
+        keep_torch_on_one_thread()
+    if "tensorflow" in stage["modules"]:
+        leave_tensorflow_graphs_as_they_are()
     if stage["serves"] == "checks":
         _serve_checks(control, Path(stage["checks_path"]))
         return
@@ -247,18 +250,6 @@ def become_branch(control: socket.socket, stage: dict[str, Any]) -> None:
         Server(control, serve_student, restrictions.look_up).run()
     else:
         Server(control, _no_child).run()
-
-
-def _keep_torch_on_one_thread() -> None:
-    """Of this process and of all that are forked from it.
-
-    After a fork torch replaces its pool of threads when the pool is first asked for. Threads that ask at the same time,
-    as those with which transformers loads a model, can find none ("Invalid thread pool!"), so it is asked for at once,
-    while there is one.
-    """
-    set_num_threads = sys.modules["torch"].set_num_threads
-    set_num_threads(1)
-    os.register_at_fork(after_in_child=lambda: set_num_threads(1))
 
 
 def _serve_checks(control: socket.socket, checks_path: Path) -> None:

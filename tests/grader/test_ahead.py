@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +18,7 @@ from grader.grading.engine import LocalEngine
 from grader.grading.jobs import Job, JobResult
 from grader.grading.processors import Processors, keep_on
 from grader.sandbox.confinement import missing_protections
+from tests.grader.waiting import eventually
 
 COURSE = load_course()
 CHECKS = '''
@@ -36,13 +36,6 @@ def test_second(student):
 '''
 RIGHT = "def double(x):\n    return 2 * x\n"
 can_confine = pytest.mark.skipif(bool(missing_protections(COURSE.allow_degraded)), reason="this machine cannot confine")
-
-
-def eventually(condition, seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return bool(condition())
 
 
 class TestMadeAhead:

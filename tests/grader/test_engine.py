@@ -23,6 +23,7 @@ from grader.grading.running_job import describe_status
 from grader.grading.warm_processes import checker_framework
 from grader.libraries import FRAMEWORK_LIBRARIES, LibraryMissing
 from grader.sandbox.confinement import Protection, missing_protections
+from tests.grader.waiting import eventually
 
 COURSE = load_course()
 EXERCISE = COURSE.exercise("metrics/classification")
@@ -108,15 +109,6 @@ def processes_of(servers: list[int]) -> set[int]:
             if int(session) in servers and state != "Z":
                 found.add(int(entry.name))
     return found
-
-
-def eventually(condition, seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 class TestAJob:
@@ -301,6 +293,12 @@ class TestWarmProcesses:
         assert not directory.exists()
         assert "the engine is closed" in engine.run(Job(small, (RIGHT,))).problem
         engine.close()
+
+    def test_tensorflow_runs_graphs_as_they_were_traced(self, engine, small):
+        setting = 'tf.config.optimizer.get_experimental_options()["disable_meta_optimizer"]'
+        code = RIGHT.replace("2 * x", f"2 * x if {setting} else x")
+        exercise = replace(small, framework=Framework.TENSORFLOW)
+        assert full_marks(engine.run(Job(exercise, (f"import tensorflow as tf\n{code}",))))
 
     def test_close_while_they_are_still_starting(self):
         engine = LocalEngine(COURSE)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from grader.course import Exercise, Framework, Kind, Limits, load_course
 from grader.grading.engine import ATTEMPTS, LocalEngine
 from grader.grading.jobs import Job, JobResult
 from grader.sandbox.confinement import missing_protections
+from tests.grader import waiting
 
 COURSE = load_course()
 CHECKS = '''
@@ -45,6 +47,7 @@ DIES = "import os\n" + RIGHT.replace("2 * x", "2 * x if x < 50 else os._exit(3)"
 STUMBLES = "1 / 0"
 
 pytestmark = pytest.mark.skipif(bool(missing_protections(COURSE.allow_degraded)), reason="this machine cannot confine")
+eventually = partial(waiting.eventually, seconds=20.0)
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +92,6 @@ def kill(process: int | None) -> None:
 
 def children_of(process: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-
-
-def eventually(condition, seconds: float = 20.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def test_results_are_those_of_an_undisturbed_run(engine: LocalEngine, jobs: list[Job]) -> None:

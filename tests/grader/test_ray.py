@@ -12,8 +12,9 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from grader.grading.submission_grading import SubmissionReader
 from grader.libraries import LibraryMissing
 from grader.notebooks.submission import read_submission
 from grader.sandbox.confinement import missing_protections
+from tests.grader import waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 COURSE = load_course(ROOT)
@@ -59,6 +61,7 @@ except OSError as error:
 
 can_confine = pytest.mark.skipif(bool(missing_protections(COURSE.allow_degraded)), reason="this machine cannot confine")
 has_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
+eventually = partial(waiting.eventually, seconds=15.0)
 
 
 def hand_in(folder: Path, student: str, origin: str, more_code: str = "") -> None:
@@ -73,15 +76,6 @@ def hand_in(folder: Path, student: str, origin: str, more_code: str = "") -> Non
 
 def without_times(record: ResultRecord) -> ResultRecord:
     return replace(record, seconds=0.0, checks=tuple(replace(check, seconds=0.0) for check in record.checks))
-
-
-def eventually(condition: Callable[[], object], seconds: float = 15.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 # -- the queue --------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from grader.grading.class_grading import ClassResult, ClassRun, grade_class
 from grader.grading.journal import JOURNAL_NAME
 from grader.grading.unwritable import ResultsNotWritten
 from grader.sandbox.confinement import missing_protections
+from tests.grader import waiting
 
 pytest.importorskip("nbgrader")
 
@@ -31,6 +33,7 @@ EXERCISE = "metrics/classification"
 STUDENTS = ("student-01", "student-02")
 
 pytestmark = pytest.mark.skipif(bool(missing_protections(COURSE.allow_degraded)), reason="this machine cannot confine")
+eventually = partial(waiting.eventually, seconds=30.0)
 
 
 @pytest.fixture(scope="module")
@@ -150,15 +153,6 @@ while True:
 """
 
 
-def eventually(condition, seconds: float = 30.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
 def test_whenever_a_writer_is_killed_the_file_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     for moment in (0.0, 0.013, 0.027):
@@ -203,7 +197,7 @@ def test_a_gradebook_whose_making_was_interrupted_is_made_anew(tmp_path: Path) -
     def has_tables() -> bool:
         return any(path.stat().st_size > 50_000 for path in tmp_path.glob(".gradebook.db.*.part"))
 
-    assert eventually(has_tables, 60)
+    assert eventually(has_tables, seconds=60)
     maker.send_signal(signal.SIGKILL)
     maker.wait()
     assert not database.exists(), "not before it is whole"

@@ -26,6 +26,7 @@ from grader.sandbox import scratch
 from tests.grader.attacks.honest import ROOT, answer_code
 from tests.grader.attacks.model import FIRST_CHECK, NUMPY, REPORT, TOOLS, TORCH, Answer, Attack
 from tests.grader.attacks.outcome import Outcome
+from tests.grader.waiting import eventually
 
 CANARY = "canary-" + hashlib.sha256(os.urandom(16)).hexdigest()[:20]
 SECRET_VARIABLE = "COURSE_ATTACK_SECRET"
@@ -44,7 +45,6 @@ PLANTED = (
     ".git/config",
 )
 SAMPLE_SECONDS = 0.03
-SECONDS_TO_BE_GONE = 5.0
 
 
 class WatchedEngine(LocalEngine):
@@ -115,11 +115,8 @@ class Arena:
         checkers = self.engine.checkers.pop(id(job), [])
         processes = [*checkers, *(process for process, _ in students)]
         directories = [str(directory) for _, directory in students]
-        deadline = time.monotonic() + SECONDS_TO_BE_GONE  # they are ended in the background
-        while (any(map(_is_running, processes)) or any(map(os.path.exists, directories))) and (
-            time.monotonic() < deadline
-        ):
-            time.sleep(0.01)
+        # They are ended in the background.
+        eventually(lambda: not any(map(_is_running, processes)) and not any(map(os.path.exists, directories)))
         return Outcome(
             attack,
             result,
