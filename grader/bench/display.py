@@ -69,7 +69,7 @@ def _comparison_table(comparisons: list[Comparison]) -> Table:
     table = Table("", title="The same notebooks, steady state", title_justify="left")
     for one in comparisons:
         lessons = "\n".join(exercise.rpartition("/")[2] for exercise in one.exercise.split(", "))
-        table.add_column(f"{one.framework}:\n{lessons}", justify="right")
+        table.add_column(f"{one.framework}:\n{lessons}", justify="right", overflow="fold")
     for heading, cells in zip(_HEADINGS, zip(*map(_cells, comparisons), strict=True), strict=True):
         table.add_row(heading, *cells)
     return table

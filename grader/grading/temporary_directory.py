@@ -77,7 +77,7 @@ class TemporaryDirectory:
                     needed = bytes_allowed * (len(self._given_out) + 1)
                     free = shutil.disk_usage(self.path).free
                     if free >= needed:
-                        directory = made_ahead or Path(tempfile.mkdtemp(prefix=_STUDENT_PREFIX, dir=self.path))
+                        directory = made_ahead or self.make_ahead()
                         self._given_out.add(directory)
                         return directory
                     if not self._given_out:

@@ -87,9 +87,9 @@ def _to_wire(value: Any, to_handle: ToHandle, depth: int) -> Any:
     if kind in _AS_IT_IS or (kind is int and -(2**63) <= value < 2**63):  # first: most values are one of these
         return value
     below = depth + 1
-    if kind is list:
+    if isinstance(value, list):
         return [_to_wire(item, to_handle, below) for item in value]
-    if kind is dict:
+    if isinstance(value, dict):
         return _dictionary_to_wire(value, to_handle, below)
     if isinstance(value, np.generic) and value.dtype.kind in ARRAY_KINDS:
         return _ext(_SCALAR, array_parts(np.asarray(value)))
@@ -101,14 +101,10 @@ def _to_wire(value: Any, to_handle: ToHandle, depth: int) -> Any:
         return str.__str__(value)  # of a text that is a member of an enumeration too, what it holds
     if isinstance(value, int):
         return int(value) if -(2**63) <= value < 2**63 else _ext(_INTEGER, _hexadecimal(value))
-    if isinstance(value, list):
-        return [_to_wire(item, to_handle, below) for item in value]
     if kind.__name__ == "TensorShape":  # tf.TensorShape
         return _ext(_TUPLE, [_to_wire(item, to_handle, below) for item in value.as_list()])
     if isinstance(value, tuple):  # named tuples and torch.Size too
         return _ext(_TUPLE, [_to_wire(item, to_handle, below) for item in value])
-    if isinstance(value, dict):
-        return _dictionary_to_wire(value, to_handle, below)
     if isinstance(value, set | frozenset):
         code = _SET if isinstance(value, set) else _FROZENSET
         return _ext(code, [_to_wire(item, to_handle, below) for item in value])
