@@ -74,7 +74,7 @@ def take_sample(submissions: Sequence[ClassSubmission], exercise: Exercise, size
 
 
 def time_all_ours(
-    course: Course, samples: Sequence[Sample], jobs: int, cache: Path, on_done: Callable[[], object]
+    course: Course, samples: Sequence[Sample], jobs: int, cache: Path, on_done: Callable[[], object] = lambda: None
 ) -> list[OurTimes]:
     """The times of each sample, in the warm processes of one class; `on_done` is called after each."""
     times = []

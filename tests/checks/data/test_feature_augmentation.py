@@ -182,9 +182,9 @@ def test_size_of_the_noise(student, rng):
     """The noise is normal with mean 0, is drawn for every number, and its size follows that of the modality."""
     columns = np.array([0.1, 1.0, 3.0, 0.5, 2.0])
     cases = (
-        ("float32", rng.normal(size=(20000, 5)) * columns, rng.normal(size=(20000, 3, 2)) * 40 + 90),
-        ("float16", rng.normal(size=(20000, 3)) * 1000, rng.normal(size=(20000, 4)) * 0.01),
-        ("float64", rng.normal(size=(20000, 4)) * 1e-3 + 0.005, rng.normal(size=(20000, 4)) * 1e6),
+        ("float32", rng.normal(size=(8000, 5)) * columns, rng.normal(size=(8000, 3, 2)) * 40 + 90),
+        ("float16", rng.normal(size=(8000, 3)) * 1000, rng.normal(size=(8000, 4)) * 0.01),
+        ("float64", rng.normal(size=(8000, 4)) * 1e-3 + 0.005, rng.normal(size=(8000, 4)) * 1e6),
     )
     for dtype, text, image in cases:
         measured = student.run(measure_noise, 0.5, 5, text.astype(dtype), image.astype(dtype))
