@@ -1,9 +1,10 @@
 """`python -m grader.bench.soak`: grade thousands of submissions, kill warm processes at random, and leave nothing.
 
 A class of right, wrong and hostile notebooks is graded in this process, as `course grade` does it. In the middle of it
-warm processes are killed. At the end every submission must have the result that it deserves, exactly once, and the
-process must be what it was before: no process, file descriptor, thread or temporary file more, and memory that does not
-grow with the number of submissions beyond what their results take.
+warm processes are killed. What met too many kills, as one may that runs until its time is up, is graded by running the
+same command again. At the end every submission must have the result that it deserves, exactly once, and the process
+must be what it was before: no process, file descriptor, thread or temporary file more, and memory that does not grow
+with the number of submissions beyond what their results take.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class SoakReport:
     seconds: float = 0.0
     statuses: dict[str, int] = field(default_factory=dict)
     killed: dict[str, int] = field(default_factory=dict)
+    graded_again: int = 0
     processes_left: list[str] = field(default_factory=list)
     temporary_left: list[str] = field(default_factory=list)
     descriptors_before: int = 0
@@ -103,7 +105,9 @@ def soak(course: Course, exercises: tuple[str, ...], count: int, kill_every: int
         temporary.mkdir()
         tempfile.tempdir = str(temporary)  # for all that follows in this process
         try:
-            _grade(course, exercises, make_class(course, exercises, SMALL_CLASS), folder / "small", jobs, Killer(0, 0))
+            small = make_class(course, exercises, SMALL_CLASS)
+            write_class(small, folder / "small" / "submitted")
+            _grade(course, exercises, small, folder / "small", jobs, Killer(0, 0))
             before = _settled(set(), temporary, None)
             report = _soak(
                 course, exercises, count, folder / "large", jobs, Killer(kill_every, seed), before, temporary
@@ -125,8 +129,13 @@ def _soak(
 ) -> SoakReport:
     submissions = make_class(course, exercises, count)
     started = time.monotonic()
+    write_class(submissions, folder / "submitted")
     result, memory = _grade(course, exercises, submissions, folder, jobs, killer)
-    report = SoakReport(submissions=len(submissions), seconds=round(time.monotonic() - started, 1))
+    disturbed = sum(record.status is SubmissionStatus.GRADER_ERROR for record in result.records)
+    if disturbed:
+        result, _ = _grade(course, exercises, submissions, folder, jobs, Killer(0, 0))
+    seconds = round(time.monotonic() - started, 1)
+    report = SoakReport(submissions=len(submissions), seconds=seconds, graded_again=disturbed)
     after = _settled(killer.sessions, temporary, before)
     report.statuses = dict(Counter(record.status.value for record in result.records).most_common())
     report.killed = dict(killer.killed.most_common())
@@ -149,8 +158,7 @@ def _grade(
     jobs: int,
     killer: Killer,
 ) -> tuple[ClassResult, list[int]]:
-    """Grade a class; the grader's memory after each result comes with the results."""
-    write_class(submissions, folder / "submitted")
+    """Grade a class that is written; the grader's memory after each result comes with the results."""
     memory: list[int] = []
 
     def on_result(record: ResultRecord, reused: bool) -> None:
@@ -208,7 +216,11 @@ def _wrong_results(submissions: list[SoakSubmission], result: ClassResult, journ
             submission.nature is not Nature.HOSTILE
         ):
             problems.append(f"{name}: {record.points:g} of {record.max_points:g} points, {record.status.value}")
-    journaled = Counter((record.student, record.exercise) for record in read_journal(journal))
+    journaled = Counter(
+        (record.student, record.exercise)
+        for record in read_journal(journal)
+        if record.status is not SubmissionStatus.GRADER_ERROR
+    )
     problems += [f"{' '.join(key)}: {times} times in the journal" for key, times in journaled.items() if times > 1]
     return problems
 
@@ -235,6 +247,7 @@ def show(report: SoakReport) -> str:
         ("submissions", f"{report.submissions} in {report.seconds:.0f} s, start-up and reports included"),
         ("results", ", ".join(f"{count} {name}" for name, count in report.statuses.items())),
         ("warm processes killed", ", ".join(f"{count} {name}" for name, count in report.killed.items()) or "none"),
+        ("graded again", f"{report.graded_again}, which too many kills had met"),
         ("processes left", str(len(report.processes_left))),
         ("temporary files left", str(len(report.temporary_left))),
         ("file descriptors", f"{report.descriptors_before} before, {report.descriptors_after} after"),

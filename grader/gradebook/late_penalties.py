@@ -63,21 +63,23 @@ class LatePenalties:
         from nbgrader.api import SubmittedNotebook
         from sqlalchemy import update
 
+        by_key = {(submission.student, submission.assignment): submission for submission in planned}
+        graded = [  # others keep what they have
+            (row, submission)
+            for row in _notebooks(gradebook, planned)
+            if (submission := by_key.get((row.student_id, row.assignment))) and row.notebook in submission.notebooks
+        ]
+        times = {row.id: found for row, one in graded if row.notebook not in one.missing and (found := _late(row))}
+        scores = _scores(gradebook, list(times))
         late: list[LateSubmission] = []
         penalties: list[dict[str, Any]] = []
-        by_key = {(submission.student, submission.assignment): submission for submission in planned}
-        for row in _notebooks(gradebook, planned):
-            submission = by_key.get((row.student_id, row.assignment))
-            if submission is None or row.notebook not in submission.notebooks:
-                continue  # not graded now, so it keeps what it has
+        for row, _ in graded:
             penalty = None
-            due = row.duedate + row.extension if row.duedate and row.extension else row.duedate
-            if row.timestamp and due and row.timestamp > due and row.notebook not in submission.missing:
-                seconds = (row.timestamp - due).total_seconds()
-                penalty = self._penalty(row.student_id, float(row.score), seconds)
-                exercise = f"{row.assignment}/{row.notebook}"
-                times = (row.timestamp, due, seconds)
-                late.append(LateSubmission(row.student_id, exercise, *times, float(row.score), penalty or 0.0))
+            if row.id in times:
+                due, seconds = times[row.id]
+                penalty = self._penalty(row.student_id, scores[row.id], seconds)
+                exercise, points = f"{row.assignment}/{row.notebook}", (scores[row.id], penalty or 0.0)
+                late.append(LateSubmission(row.student_id, exercise, row.timestamp, due, seconds, *points))
             if penalty != row.late_submission_penalty:
                 penalties.append({"id": row.id, "late_submission_penalty": penalty})
         if penalties:
@@ -149,7 +151,7 @@ def _start_plugin(settings: Config) -> Any:
 
 
 def _notebooks(gradebook: Gradebook, planned: Sequence[PlannedSubmission]) -> Sequence[Any]:
-    """Submitted notebooks of these students and assignments, with scores, times and penalties as they are now."""
+    """Submitted notebooks of these students, with times and penalties as they are now."""
     from nbgrader.api import Assignment, Notebook, SubmittedAssignment, SubmittedNotebook
     from sqlalchemy import select
 
@@ -157,7 +159,6 @@ def _notebooks(gradebook: Gradebook, planned: Sequence[PlannedSubmission]) -> Se
         select(
             SubmittedNotebook.id,
             SubmittedNotebook.late_submission_penalty,
-            SubmittedNotebook.score.label("score"),
             SubmittedAssignment.student_id,
             SubmittedAssignment.timestamp,
             SubmittedAssignment.extension,
@@ -172,3 +173,29 @@ def _notebooks(gradebook: Gradebook, planned: Sequence[PlannedSubmission]) -> Se
     )
     rows: Sequence[Any] = gradebook.db.execute(statement).all()
     return rows
+
+
+def _late(row: Any) -> tuple[datetime, float] | None:
+    """When a late notebook was due, the student's extension included, and by how many seconds it is late."""
+    if not row.timestamp or not row.duedate:
+        return None
+    due: datetime = row.duedate + row.extension if row.extension else row.duedate
+    return (due, (row.timestamp - due).total_seconds()) if row.timestamp > due else None
+
+
+def _scores(gradebook: Gradebook, notebooks: Sequence[str]) -> dict[str, float]:
+    """The scores of these submitted notebooks, with a person's points and extra credit, by id.
+
+    One sum over the grades: `SubmittedNotebook.score` reads all of the gradebook's grades anew for every notebook.
+    """
+    from nbgrader.api import Grade
+    from sqlalchemy import func, select
+
+    if not notebooks:
+        return {}
+    statement = (
+        select(Grade.notebook_id, func.sum(Grade.score))
+        .where(Grade.notebook_id.in_(notebooks))
+        .group_by(Grade.notebook_id)
+    )
+    return dict.fromkeys(notebooks, 0.0) | {id: float(score) for id, score in gradebook.db.execute(statement)}

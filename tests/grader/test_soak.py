@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from grader.bench.process_census import all_processes, take_census, warm_processes
-from grader.bench.soak import SoakReport, _left_behind, growth, show
-from grader.bench.soak_class import HOSTILITIES, Nature, make_class, write_class
+from grader.bench.soak import SoakReport, _left_behind, _wrong_results, growth, show
+from grader.bench.soak_class import HOSTILITIES, Nature, SoakSubmission, make_class, write_class
+from grader.checking.outcome import SubmissionStatus
+from grader.checking.record import ResultRecord
 from grader.course import load_course
+from grader.grading.class_grading import ClassResult
+from grader.grading.journal import Journal
 from grader.sandbox.confinement import missing_protections
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,3 +107,19 @@ def test_growth_is_what_a_submission_adds_and_not_what_is_loaded_once() -> None:
     assert growth(loading) == 0
     assert growth([80_000_000 + 3_000 * number for number in range(400)]) == pytest.approx(3_000, rel=0.02)
     assert growth([1, 2, 3]) == 0
+
+
+def test_what_met_too_many_kills_may_be_graded_again_and_nothing_else(tmp_path: Path) -> None:
+    submission = SoakSubmission("ada", EXERCISE, Nature.WRONG, "")
+    graded = ResultRecord(submission.student, EXERCISE, SubmissionStatus.GRADED, max_points=10.0)
+    disturbed = ResultRecord(submission.student, EXERCISE, SubmissionStatus.GRADER_ERROR, message="it has died")
+    for name, records, problems in (
+        ("again", [disturbed, graded], []),
+        ("twice", [graded, graded], [f"{submission.student} {EXERCISE}: 2 times in the journal"]),
+        ("never", [disturbed], [f"{submission.student} {EXERCISE} (wrong): it has died"]),
+    ):
+        path = tmp_path / name
+        with Journal(path) as journal:
+            for record in records:
+                journal.append(record)
+        assert _wrong_results([submission], ClassResult(records=records[-1:]), path) == problems
