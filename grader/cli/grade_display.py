@@ -23,6 +23,8 @@ from grader.grading.class_grading import Progress as OnResult
 
 UNCONFINED = "Grading without confinement: the students' code can read and change everything that you can."
 REPORTING = "comparing submissions and writing the reports …"
+COUNTS = "{notebooks} notebooks: {graded} graded now, {reused} unchanged since the last run"
+NOTHING_TO_RUN = ", {count} with nothing to run"  # untouched, unreadable, refused …
 MAX_ROWS = 60
 MAX_COLUMNS = 8  # exercises; more are shown by topic
 MAX_NAME = 24
@@ -132,14 +134,19 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
     for note in result.notes:
         console.print(_text(f"Note: {note}"))
     notebooks = sum(record.status is not SubmissionStatus.MISSING for record in result.records)
+    counts = COUNTS.format(notebooks=notebooks, graded=result.graded, reused=result.reused)
     console.print(
-        f"{notebooks} notebooks: {notebooks - result.reused} graded now, {result.reused} unchanged since the last run; "
-        f"{result.seconds:.1f} s.",
+        counts + nothing_to_run(notebooks - result.graded - result.reused) + f"; {result.seconds:.1f} s.",
         highlight=False,
     )
     console.print(Text(f"Gradebook:    {result.gradebook or 'not written'}"), soft_wrap=True)
     console.print(Text(f"Feedback:     {run.output / FEEDBACK_FOLDER}"), soft_wrap=True)
     console.print(Text(f"Class report: {result.report}"), soft_wrap=True)
+
+
+def nothing_to_run(count: int) -> str:
+    """The end of a sentence that counts notebooks; empty for none."""
+    return NOTHING_TO_RUN.format(count=count) if count else ""
 
 
 def class_table(

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from grader.checking.outcome import SubmissionStatus
 from grader.cli.diff_display import show_comparison, version_names, write_table
-from grader.cli.grade_display import UNCONFINED, grading_progress
+from grader.cli.grade_display import UNCONFINED, grading_progress, nothing_to_run
 from grader.cli.tables import console_for_tables
 from grader.gradebook.wording import clean_text
 from grader.grading.class_grading import ClassRun, GradingStopped
@@ -21,7 +21,7 @@ from grader.grading.run_comparison import to_dict
 TRIED = "Nothing was written into {output}. Without --dry-run these results take the place of the present ones."
 DONE = "The results in {output} are up to date."
 KEPT = "The earlier results are kept: course diff {kept} {output}"
-COUNTS = "{notebooks} notebooks: {graded} graded now, {reused} taken from the journal; {seconds:.1f} s."
+COUNTS = "{notebooks} notebooks: {graded} graded now, {reused} taken from the journal{rest}; {seconds:.1f} s."
 
 
 def regrade_with_progress(
@@ -71,7 +71,8 @@ def _show_end(console: Console, run: ClassRun, regraded: Regraded, dry_run: bool
     notebooks = sum(
         record.status is not SubmissionStatus.MISSING and record.exercise in asked_for for record in records
     )
-    reused = regraded.result.reused
+    graded, reused = regraded.result.graded, regraded.result.reused
+    rest = nothing_to_run(notebooks - graded - reused)
     console.print()
     for record in records:
         if record.status is SubmissionStatus.GRADER_ERROR:
@@ -80,7 +81,7 @@ def _show_end(console: Console, run: ClassRun, regraded: Regraded, dry_run: bool
     for note in regraded.result.notes:
         console.print(Text(clean_text(f"Note: {note}")), soft_wrap=True)
     counts = COUNTS.format(
-        notebooks=notebooks, graded=notebooks - reused, reused=reused, seconds=regraded.result.seconds
+        notebooks=notebooks, graded=graded, reused=reused, rest=rest, seconds=regraded.result.seconds
     )
     console.print(counts, highlight=False)
     console.print(Text((TRIED if dry_run else DONE).format(output=run.output)), soft_wrap=True)

@@ -84,11 +84,13 @@ class ClassRun:
 class ClassResult:
     """Everything a run produced.
 
-    `reused` counts results taken from the journal, `identical` those that are another submission's with the same code;
-    `kept` is where the results are that these took the place of.
+    `graded` counts those that were run now, `identical` those among them that are another submission's with the same
+    code, `reused` results taken from the journal; what is neither had nothing to run. `kept` is where the results are
+    that these took the place of.
     """
 
     records: list[ResultRecord] = field(default_factory=list)
+    graded: int = 0
     reused: int = 0
     identical: int = 0
     seconds: float = 0.0
@@ -239,6 +241,7 @@ def _grade_entries(
         for each, result_of_it in [(one, record), *queue.share(one, record)]:
             journal.append(result_of_it)
             finish(each.index, result_of_it, False)
+            result.graded += 1
     result.identical = queue.shared
     if queue.shared:
         result.notes.append(GRADED_ONCE.format(count=queue.shared))

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import CheckRecord, ResultRecord
-from grader.cli.grade_display import MAX_COLUMNS, class_table
+from grader.cli.grade_display import MAX_COLUMNS, class_table, nothing_to_run
 from grader.course import Course, Exercise, Framework, Kind, Limits, Topic
 
 ROOT = Path("course")
@@ -69,3 +69,8 @@ def test_many_exercises_are_shown_by_topic() -> None:
         ["ada", "10/50", "0/40", "10/90"],
         ["bob", "–", "GRADER ERROR", "0/90"],
     ]
+
+
+def test_notebooks_that_had_nothing_to_run_are_counted_where_there_are_some() -> None:
+    assert nothing_to_run(0) == ""
+    assert nothing_to_run(4) == ", 4 with nothing to run"

@@ -152,7 +152,8 @@ def test_no_message_gives_answers_away(graded: Graded) -> None:
 def test_a_second_run_grades_nothing_and_says_the_same(graded: Graded) -> None:
     again = grade_class(graded.run(graded.output))
     assert again.records == graded.result.records
-    assert again.reused == len(HANDED_IN) - len(NOT_RUN)
+    assert graded.result.graded == len(HANDED_IN) - len(NOT_RUN)
+    assert (again.graded, again.reused) == (0, len(HANDED_IN) - len(NOT_RUN))
     assert again.seconds < 5
 
 
