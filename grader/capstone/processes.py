@@ -39,6 +39,7 @@ def process_group() -> Iterator[None]:
         distributed.init_process_group("nccl", device_id=device)
     try:
         yield
+        wait_for_all()  # one that leaves while another still has something to say to it can take that one down
     finally:
         distributed.destroy_process_group()
 

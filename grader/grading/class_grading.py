@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from grader.behaviours import Diagnostician
@@ -18,6 +17,7 @@ from grader.checking.record import ResultRecord
 from grader.course import Course, Exercise, Framework
 from grader.gradebook.errors import GradebookError
 from grader.gradebook.files import remove_partial_files
+from grader.gradebook.made_meanwhile import made_meanwhile
 from grader.grading.collect import CollectedSubmission, collect
 from grader.grading.engine import LocalEngine
 from grader.grading.identical import SubmissionQueue, WaitingSubmission, code_hash
@@ -149,32 +149,15 @@ def _grade_submissions(
     with (
         contextlib.closing(_open_engine(run, _handed_in(run, entries))) as engine,
         Journal(workplace / JOURNAL_NAME, fresh=run.fresh) as journal,
+        contextlib.nullcontext() if run.scratch is not None else made_meanwhile(_database_url(run)),
     ):
-        gradebook = Thread(target=_prepare_gradebook, args=(_database_url(run),), daemon=True)
-        if run.scratch is None:
-            gradebook.start()
         reader = SubmissionReader(run.course.version, engine.confinement, run.seed)
         known = EarlierResults(run.output / JOURNAL_NAME, workplace / JOURNAL_NAME)
         records = _grade_entries(run, engine, reader, entries, known, journal, result, on_result)
         result.notes += engine.notes
-    if run.scratch is None:
-        gradebook.join()
     result.records = [records[index] for index in range(len(entries))]
     result.seconds = time.monotonic() - started
     return result
-
-
-def _prepare_gradebook(url: str) -> None:
-    """Import nbgrader and make its database while the submissions are graded: both take seconds.
-
-    What goes wrong here goes wrong again when the results are written, and is told then.
-    """
-    with contextlib.suppress(ImportError, GradebookError):
-        from grader.gradebook.nbgrader_connection import open_gradebook
-        from grader.gradebook.nbgrader_database import DEFAULT_COURSE_ID
-
-        with open_gradebook(url, DEFAULT_COURSE_ID):
-            pass
 
 
 def _handed_in(run: ClassRun, entries: Sequence[CollectedSubmission]) -> list[Exercise]:

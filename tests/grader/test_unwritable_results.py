@@ -16,6 +16,7 @@ import pytest
 
 from grader.course import load_course
 from grader.gradebook.files import partial_path, remove_partial_files, write_text
+from grader.gradebook.made_meanwhile import made_meanwhile
 from grader.gradebook.nbgrader_connection import open_gradebook
 from grader.gradebook.nbgrader_database import DEFAULT_COURSE_ID
 from grader.grading.class_grading import ClassResult, ClassRun, grade_class
@@ -208,3 +209,11 @@ def test_a_gradebook_whose_making_was_interrupted_is_made_anew(tmp_path: Path) -
     with sqlite3.connect(database) as connection:
         assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
     assert [path.name for path in tmp_path.iterdir()] == ["gradebook.db"]
+
+
+def test_a_run_that_fails_leaves_no_gradebook_half_made(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="the disk is full"), made_meanwhile(f"sqlite:///{tmp_path / 'gradebook.db'}"):
+        raise OSError("the disk is full")
+    assert [path.name for path in tmp_path.iterdir()] == ["gradebook.db"]
+    with sqlite3.connect(tmp_path / "gradebook.db") as connection:
+        assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
