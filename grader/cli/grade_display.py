@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
-from grader.course import Course, Exercise
+from grader.cli.class_table import printable_text, show_class_table
+from grader.cli.tables import console_for_tables
 from grader.gradebook.summary import counted_records
 from grader.gradebook.wording import clean_text
 from grader.grading.class_grading import FEEDBACK_FOLDER, ClassResult, ClassRun, GradingStopped, grade_class
@@ -26,21 +26,7 @@ REPORTING = "comparing submissions and writing the reports …"
 COUNTS = "{notebooks} notebooks: {graded} graded now, {reused} unchanged since the last run"
 NOTHING_TO_RUN = ", {count} with nothing to run"  # untouched, unreadable, refused …
 MAX_ROWS = 60
-MAX_COLUMNS = 8  # exercises; more are shown by topic
-MAX_NAME = 24
 _LIKE = {"exact": "behaves like", "partial": "looks like"}
-_SHORT = {
-    SubmissionStatus.MISSING: "–",
-    SubmissionStatus.UNREADABLE: "unreadable",
-    SubmissionStatus.NO_CODE: "no code",
-    SubmissionStatus.SYNTAX_ERROR: "syntax error",
-    SubmissionStatus.UNTOUCHED: "untouched",
-    SubmissionStatus.TIMED_OUT: "timed out",
-    SubmissionStatus.CRASHED: "crashed",
-    SubmissionStatus.DUPLICATE: "duplicate",
-    SubmissionStatus.REFUSED: "refused",
-    SubmissionStatus.GRADER_ERROR: "GRADER ERROR",
-}
 
 
 def grade_with_progress(run: ClassRun, *, as_json: bool) -> None:
@@ -60,7 +46,7 @@ def grade_with_progress(run: ClassRun, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_as_json(result), indent=1))
     else:
-        _show(Console(), run, result)
+        _show(console_for_tables(), run, result)
     if not result.gradebook:
         raise typer.Exit(1)
 
@@ -109,9 +95,8 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
     counted = [record for record in result.records if record.exercise]
     exercises = [exercise for exercise in run.exercises if any(record.exercise == exercise.id for record in counted)]
     students = sorted({record.student for record in counted}, key=str.casefold)
-    table = class_table(run.course, counted_records(counted), exercises, students[:MAX_ROWS])
-    table.title = f"{run.course.title}: {len(students)} students"
-    console.print(table)
+    title = f"{run.course.title}: {len(students)} students"
+    show_class_table(console, title, counted_records(counted), exercises, students[:MAX_ROWS])
     if len(students) > MAX_ROWS:
         console.print(f"… and {len(students) - MAX_ROWS} more students in the report.")
     diagnosed = [
@@ -120,7 +105,7 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
         if record.diagnoses
     ]
     if diagnosed:
-        console.print(_text("\n".join(["Misconceptions recognised:", *diagnosed[:15]])))
+        console.print(printable_text("\n".join(["Misconceptions recognised:", *diagnosed[:15]])))
         if len(diagnosed) > 15:
             console.print(f"  … and {len(diagnosed) - 15} more in the report.")
     odd = [
@@ -130,9 +115,9 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
         if record.status in (SubmissionStatus.REFUSED, SubmissionStatus.DUPLICATE, SubmissionStatus.GRADER_ERROR)
     ]
     if odd:
-        console.print(_text("\n".join(["A person should look at these:", *odd])))
+        console.print(printable_text("\n".join(["A person should look at these:", *odd])))
     for note in result.notes:
-        console.print(_text(f"Note: {note}"))
+        console.print(printable_text(f"Note: {note}"))
     notebooks = sum(record.status is not SubmissionStatus.MISSING for record in result.records)
     counts = COUNTS.format(notebooks=notebooks, graded=result.graded, reused=result.reused)
     console.print(
@@ -147,48 +132,3 @@ def _show(console: Console, run: ClassRun, result: ClassResult) -> None:
 def nothing_to_run(count: int) -> str:
     """The end of a sentence that counts notebooks; empty for none."""
     return NOTHING_TO_RUN.format(count=count) if count else ""
-
-
-def class_table(
-    course: Course,
-    records: Mapping[tuple[str, str], ResultRecord],
-    exercises: Sequence[Exercise],
-    students: Sequence[str],
-) -> Table:
-    """A row for each student, a column for each exercise, or for each topic where the exercises are too many."""
-    table = Table(title_justify="left")
-    table.add_column("student", no_wrap=True, min_width=min(MAX_NAME, max(map(len, students), default=0)))
-    by_topic = len(exercises) > MAX_COLUMNS
-    columns = [
-        [exercise for exercise in exercises if exercise.topic == topic.id] for topic in course.topics if by_topic
-    ] or [[exercise] for exercise in exercises]
-    columns = [column for column in columns if column]
-    for column in columns:
-        heading = column[0].topic if by_topic else column[0].slug
-        table.add_column(heading.replace("_", " "), justify="right", overflow="fold")
-    table.add_column("points", justify="right")
-    for student in students:
-        row = [[records.get((student, exercise.id)) for exercise in column] for column in columns]
-        total = sum(record.points for cell in row for record in cell if record is not None)
-        worth = sum(exercise.points for exercise in exercises)
-        table.add_row(_text(student), *map(_cell, row, columns), f"{total:g}/{worth:g}")
-    return table
-
-
-def _text(text: str) -> Text:
-    """Text with names and messages of students in it, which must not steer the terminal."""
-    return Text(clean_text(text))
-
-
-def _cell(records: Sequence[ResultRecord | None], exercises: Sequence[Exercise]) -> Text:
-    """What became of one exercise, or the points of several."""
-    handed_in = [record for record in records if record and record.status is not SubmissionStatus.MISSING]
-    if not handed_in:
-        return Text("–", style="dim")
-    if any(record.status is SubmissionStatus.GRADER_ERROR for record in handed_in):
-        return Text(_SHORT[SubmissionStatus.GRADER_ERROR], style="red")
-    if len(exercises) == 1 and handed_in[0].status is not SubmissionStatus.GRADED:
-        return Text(_SHORT[handed_in[0].status], style="yellow")
-    points = sum(record.points for record in handed_in)
-    worth = sum(exercise.points for exercise in exercises)
-    return Text(f"{points:g}/{worth:g}", style="green" if points == worth else "" if points else "yellow")

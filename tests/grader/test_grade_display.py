@@ -8,15 +8,16 @@ from rich.console import Console
 
 from grader.checking.outcome import CheckOutcome, SubmissionStatus
 from grader.checking.record import CheckRecord, ResultRecord
-from grader.cli.grade_display import MAX_COLUMNS, class_table, nothing_to_run
+from grader.cli.class_table import MAX_COLUMNS, show_class_table
+from grader.cli.grade_display import nothing_to_run
 from grader.course import Course, Exercise, Framework, Kind, Limits, Topic
 
 ROOT = Path("course")
 
 
-def a_course(count: int) -> Course:
+def a_course(count: int, name: str = "slug") -> Course:
     exercises = tuple(
-        Exercise(ROOT, f"topic_{index % 2}/slug_{index}", "T", Kind.CODING, Framework.NUMPY, 1, 10, 10)
+        Exercise(ROOT, f"topic_{index % 2}/{name}_{index}", "T", Kind.CODING, Framework.NUMPY, 1, 10, 10)
         for index in range(count)
     )
     topics = (Topic("topic_0", "Zero"), Topic("topic_1", "One"), Topic("topic_2", "Nothing handed in"))
@@ -28,27 +29,32 @@ def record(student: str, exercise: Exercise, points: float, status: SubmissionSt
     return ResultRecord(student, exercise.id, status, (check,), max_points=10.0)
 
 
-def lines(course: Course, *records: ResultRecord) -> list[list[str]]:
-    """The cells of the table as it is printed on a terminal of 80 columns."""
+def printed(course: Course, *records: ResultRecord) -> list[str]:
+    """The lines that are printed on a terminal of 80 columns."""
     by_key = {(each.student, each.exercise): each for each in records}
     students = sorted({each.student for each in records})
     console = Console(width=80, force_terminal=False)
     with console.capture() as capture:
-        console.print(class_table(course, by_key, course.exercises, students))
-    rows = [line for line in capture.get().splitlines() if line[0] in "┃│"]
+        show_class_table(console, "Demo", by_key, course.exercises, students)
+    return capture.get().splitlines()
+
+
+def cells(lines: list[str]) -> list[list[str]]:
+    """The cells of the table among the lines."""
+    rows = [line for line in lines if line[0] in "┃│"]
     return [[cell.strip() for cell in row.strip("┃│").replace("┃", "│").split("│")] for row in rows]
 
 
 def test_a_few_exercises_have_a_column_each_and_names_are_whole() -> None:
     course = a_course(2)
     first, second = course.exercises
-    table = lines(
+    table = printed(
         course,
         record("a-student-with-a-name", first, 10, SubmissionStatus.GRADED),
         record("a-student-with-a-name", second, 0, SubmissionStatus.SYNTAX_ERROR),
         record("bob", first, 0, SubmissionStatus.MISSING),
     )
-    assert table == [
+    assert cells(table) == [
         ["student", "slug 0", "slug 1", "points"],
         ["a-student-with-a-name", "10/10", "syntax error", "10/20"],
         ["bob", "–", "–", "0/20"],
@@ -58,16 +64,26 @@ def test_a_few_exercises_have_a_column_each_and_names_are_whole() -> None:
 def test_many_exercises_are_shown_by_topic() -> None:
     course = a_course(MAX_COLUMNS + 1)
     zero, one = course.exercises[0], course.exercises[1]
-    table = lines(
+    table = printed(
         course,
         record("ada", zero, 10, SubmissionStatus.GRADED),
         record("ada", one, 0, SubmissionStatus.UNTOUCHED),
         record("bob", one, 0, SubmissionStatus.GRADER_ERROR),
     )
-    assert table == [
+    assert cells(table) == [
         ["student", "topic 0", "topic 1", "points"],
         ["ada", "10/50", "0/40", "10/90"],
         ["bob", "–", "GRADER ERROR", "0/90"],
+    ]
+
+
+def test_headings_that_a_terminal_has_no_room_for_are_numbers_with_a_list_below() -> None:
+    course = a_course(6, "generalisation_of_representations")
+    handed_in = [record("ada", exercise, 10, SubmissionStatus.GRADED) for exercise in course.exercises]
+    table = printed(course, *handed_in)
+    assert cells(table) == [["student", *"123456", "points"], ["ada", *["10/10"] * 6, "60/60"]]
+    assert [line.split() for line in table[-6:]] == [
+        [str(number), exercise.id] for number, exercise in enumerate(course.exercises, start=1)
     ]
 
 
