@@ -40,24 +40,25 @@ def show_class_table(
 ) -> None:
     """Print a row for each student, a column for each exercise, or for each topic where the exercises are too many.
 
-    Where the headings are too wide for the terminal they are numbers, and a list under the table says what they mean.
+    Cells are in one line, or have a line for each word, and then the headings may be numbers, with a list under the
+    table that says what they mean: the first that the terminal has room for.
     """
     by_topic = len(exercises) > MAX_COLUMNS
     columns: dict[str, list[Exercise]] = {}
     for exercise in exercises:
-        heading = exercise.topic if by_topic else exercise.id
-        columns.setdefault(heading, []).append(exercise)
+        columns.setdefault(exercise.topic if by_topic else exercise.id, []).append(exercise)
     groups = list(columns.values())
-    headings = [(group[0].topic if by_topic else group[0].slug).replace("_", " ") for group in groups]
-    table = _table(headings, groups, records, students)
-    numbered = _narrowest(console, table) > console.width
-    if numbered:
-        table = _table([str(number) for number in range(1, len(groups) + 1)], groups, records, students)
+    names = [(group[0].topic if by_topic else group[0].slug).replace("_", " ") for group in groups]
+    numbers = [str(number) for number in range(1, len(groups) + 1)]
+    for headings, between_words in ((names, " "), (names, "\n"), (numbers, "\n")):
+        table = _table(headings, groups, records, students, between_words)
+        if _width(console, table) <= console.width:
+            break
     table.title = title
     console.print(table)
-    if numbered:
-        for number, name in enumerate(columns, start=1):
-            console.print(Text(f"  {number}  {name}"))
+    if headings is numbers:
+        for number, column in zip(numbers, columns, strict=True):
+            console.print(Text(f"  {number}  {column}"))
 
 
 def printable_text(text: str) -> Text:
@@ -65,9 +66,9 @@ def printable_text(text: str) -> Text:
     return Text(clean_text(text))
 
 
-def _narrowest(console: Console, table: Table) -> int:
-    """The columns of a terminal that the table needs if no word of it is to be broken."""
-    return Measurement.get(console, console.options.update(width=_UNLIMITED), table).minimum
+def _width(console: Console, table: Table) -> int:
+    """The columns of a terminal that the table needs if no line of it is to be broken."""
+    return Measurement.get(console, console.options.update(width=_UNLIMITED), table).maximum
 
 
 def _table(
@@ -75,29 +76,31 @@ def _table(
     groups: Sequence[Sequence[Exercise]],
     records: Mapping[tuple[str, str], ResultRecord],
     students: Sequence[str],
+    between_words: str,
 ) -> Table:
     table = Table(title_justify="left")
     table.add_column("student", no_wrap=True, min_width=min(MAX_NAME, max(map(len, students), default=0)))
     for heading in headings:
-        table.add_column(heading, justify="right", overflow="fold")
+        table.add_column(heading.replace(" ", between_words), justify="right", overflow="fold")
     table.add_column("points", justify="right")
     worth = sum(exercise.points for group in groups for exercise in group)
     for student in students:
         row = [[records.get((student, exercise.id)) for exercise in group] for group in groups]
         total = sum(record.points for cell in row for record in cell if record is not None)
-        table.add_row(printable_text(student), *map(_cell, row, groups), f"{total:g}/{worth:g}")
+        cells = [_cell(*each, between_words) for each in zip(row, groups, strict=True)]
+        table.add_row(printable_text(student), *cells, f"{total:g}/{worth:g}")
     return table
 
 
-def _cell(records: Sequence[ResultRecord | None], exercises: Sequence[Exercise]) -> Text:
+def _cell(records: Sequence[ResultRecord | None], exercises: Sequence[Exercise], between_words: str) -> Text:
     """What became of one exercise, or the points of several."""
     handed_in = [record for record in records if record and record.status is not SubmissionStatus.MISSING]
     if not handed_in:
         return Text("–", style="dim")
     if any(record.status is SubmissionStatus.GRADER_ERROR for record in handed_in):
-        return Text(_SHORT[SubmissionStatus.GRADER_ERROR], style="red")
+        return Text(_SHORT[SubmissionStatus.GRADER_ERROR].replace(" ", between_words), style="red")
     if len(exercises) == 1 and handed_in[0].status is not SubmissionStatus.GRADED:
-        return Text(_SHORT[handed_in[0].status], style="yellow")
+        return Text(_SHORT[handed_in[0].status].replace(" ", between_words), style="yellow")
     points = sum(record.points for record in handed_in)
     worth = sum(exercise.points for exercise in exercises)
     return Text(f"{points:g}/{worth:g}", style="green" if points == worth else "" if points else "yellow")

@@ -77,11 +77,29 @@ def test_many_exercises_are_shown_by_topic() -> None:
     ]
 
 
+def test_headings_that_are_too_wide_have_a_line_for_each_word() -> None:
+    course = a_course(5, "early_stopping")
+    handed_in = [record("ada", exercise, 10, SubmissionStatus.GRADED) for exercise in course.exercises]
+    table = cells(printed(course, *handed_in))
+    assert [" ".join(filter(None, lines)) for lines in zip(*table[:-1], strict=True)] == [
+        "student",
+        *(f"early stopping {index}" for index in range(5)),
+        "points",
+    ]
+    assert [lines[1:-1] for lines in table[:3]] == [["early"] * 5, ["stopping"] * 5, [*"01234"]]
+
+
 def test_headings_that_a_terminal_has_no_room_for_are_numbers_with_a_list_below() -> None:
     course = a_course(6, "generalisation_of_representations")
-    handed_in = [record("ada", exercise, 10, SubmissionStatus.GRADED) for exercise in course.exercises]
+    handed_in = [record("ada", exercise, 10, SubmissionStatus.GRADED) for exercise in course.exercises[:-2]]
+    handed_in.append(record("ada", course.exercises[-2], 0, SubmissionStatus.SYNTAX_ERROR))
+    handed_in.append(record("ada", course.exercises[-1], 0, SubmissionStatus.UNTOUCHED))
     table = printed(course, *handed_in)
-    assert cells(table) == [["student", *"123456", "points"], ["ada", *["10/10"] * 6, "60/60"]]
+    assert cells(table) == [
+        ["student", *"123456", "points"],
+        ["ada", *["10/10"] * 4, "syntax", "untouched", "40/60"],
+        ["", *[""] * 4, "error", "", ""],
+    ]
     assert [line.split() for line in table[-6:]] == [
         [str(number), exercise.id] for number, exercise in enumerate(course.exercises, start=1)
     ]
