@@ -7,10 +7,9 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
+from grader.cli.tables import printable_text
 from grader.course import Course
-from grader.gradebook.wording import clean_text
 from grader.grading.anonymising import KEY_NAME, anonymise
 
 DONE = "{folder}: {records} results of {students} students under pseudonyms, {new} of them new."
@@ -38,4 +37,4 @@ def anonymise_and_show(course: Course, results: Path, folder: Path, key: Path | 
     console = Console()
     counts = DONE.format(folder=folder, records=done.records, students=done.students, new=done.new)
     for line in (counts, KEY.format(key=key), *(f"Note: {note}" for note in done.notes)):
-        console.print(Text(clean_text(line)), soft_wrap=True)
+        console.print(printable_text(line), soft_wrap=True)

@@ -11,22 +11,14 @@ from rich.text import Text
 
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
+from grader.cli.tables import printable_text
 from grader.course import Exercise
-from grader.gradebook.wording import clean_text
+from grader.gradebook.wording import STATUS_FOR_INSTRUCTOR, format_points
 
 MAX_COLUMNS = 8  # exercises; more are shown by topic
-MAX_NAME = 24
 _UNLIMITED = 10_000  # columns: more than any table needs
-_SHORT = {
-    SubmissionStatus.MISSING: "–",
-    SubmissionStatus.UNREADABLE: "unreadable",
-    SubmissionStatus.NO_CODE: "no code",
-    SubmissionStatus.SYNTAX_ERROR: "syntax error",
+_SHORT = STATUS_FOR_INSTRUCTOR | {
     SubmissionStatus.UNTOUCHED: "untouched",
-    SubmissionStatus.TIMED_OUT: "timed out",
-    SubmissionStatus.CRASHED: "crashed",
-    SubmissionStatus.DUPLICATE: "duplicate",
-    SubmissionStatus.REFUSED: "refused",
     SubmissionStatus.GRADER_ERROR: "GRADER ERROR",
 }
 
@@ -41,7 +33,7 @@ def show_class_table(
     """Print a row for each student, a column for each exercise, or for each topic where the exercises are too many.
 
     Cells are in one line, or have a line for each word, and then the headings may be numbers, with a list under the
-    table that says what they mean: the first that the terminal has room for.
+    table that says what they mean: the first that the terminal has room for. If none is, long names are folded.
     """
     by_topic = len(exercises) > MAX_COLUMNS
     columns: dict[str, list[Exercise]] = {}
@@ -61,11 +53,6 @@ def show_class_table(
             console.print(Text(f"  {number}  {column}"))
 
 
-def printable_text(text: str) -> Text:
-    """Text with names and messages of students in it, which must not steer the terminal."""
-    return Text(clean_text(text))
-
-
 def _width(console: Console, table: Table) -> int:
     """The columns of a terminal that the table needs if no line of it is to be broken."""
     return Measurement.get(console, console.options.update(width=_UNLIMITED), table).maximum
@@ -79,7 +66,7 @@ def _table(
     between_words: str,
 ) -> Table:
     table = Table(title_justify="left")
-    table.add_column("student", no_wrap=True, min_width=min(MAX_NAME, max(map(len, students), default=0)))
+    table.add_column("student", overflow="fold")  # rich takes from the widest column first: the names, if they are long
     for heading in headings:
         table.add_column(heading.replace(" ", between_words), justify="right", overflow="fold")
     table.add_column("points", justify="right")
@@ -88,7 +75,7 @@ def _table(
         row = [[records.get((student, exercise.id)) for exercise in group] for group in groups]
         total = sum(record.points for cell in row for record in cell if record is not None)
         cells = [_cell(*each, between_words) for each in zip(row, groups, strict=True)]
-        table.add_row(printable_text(student), *cells, f"{total:g}/{worth:g}")
+        table.add_row(printable_text(student), *cells, f"{format_points(total)}/{format_points(worth)}")
     return table
 
 
@@ -103,4 +90,7 @@ def _cell(records: Sequence[ResultRecord | None], exercises: Sequence[Exercise],
         return Text(_SHORT[handed_in[0].status].replace(" ", between_words), style="yellow")
     points = sum(record.points for record in handed_in)
     worth = sum(exercise.points for exercise in exercises)
-    return Text(f"{points:g}/{worth:g}", style="green" if points == worth else "" if points else "yellow")
+    return Text(
+        f"{format_points(points)}/{format_points(worth)}",
+        style="green" if points == worth else "" if points else "yellow",
+    )

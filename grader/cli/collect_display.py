@@ -9,14 +9,13 @@ from pathlib import Path
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from grader.cli.tables import printable_text
 from grader.course import Course
 from grader.gradebook.errors import GradebookError
 from grader.gradebook.nbgrader_connection import database_file
 from grader.gradebook.nbgrader_exchange import Collected, CollectRequest, ExchangeReport, collect_from_exchange
 from grader.gradebook.nbgrader_settings import read_settings
-from grader.gradebook.wording import clean_text
 
 DEFAULT_DATABASE = Path("results") / "gradebook.db"
 NO_DATABASE = "sqlite://"  # in memory: nbgrader looks due dates up in some database
@@ -109,21 +108,16 @@ def _show(console: Console, report: ExchangeReport, into: Path) -> None:
             table.add_column(heading, overflow="fold")
         for entry in changed[:LISTED]:
             time = f"{entry.timestamp:%Y-%m-%d %H:%M:%S}" if entry.timestamp else "not known"
-            table.add_row(_text(entry.student), entry.assignment, time, entry.outcome.value)
+            table.add_row(printable_text(entry.student), entry.assignment, time, entry.outcome.value)
         console.print(table)
         if len(changed) > LISTED:
             console.print(f"… and {len(changed) - LISTED} more.")
     for entry in report.entries:
         if entry.outcome is Collected.REFUSED:
-            console.print(_text(f"Refused: {entry.name}: {entry.reason}"), soft_wrap=True)
+            console.print(printable_text(f"Refused: {entry.name}: {entry.reason}"), soft_wrap=True)
     for warning in report.warnings:
-        console.print(_text(f"Warning: {warning}"), soft_wrap=True)
+        console.print(printable_text(f"Warning: {warning}"), soft_wrap=True)
     counts = ", ".join(f"{report.count(outcome)} {outcome.value}" for outcome in Collected)
-    console.print(_text(f"{counts}; course {report.course_id} in {report.exchange}"), soft_wrap=True)
+    console.print(printable_text(f"{counts}; course {report.course_id} in {report.exchange}"), soft_wrap=True)
     if changed:
-        console.print(_text(f"Next: course grade {into}"), soft_wrap=True)
-
-
-def _text(text: str) -> Text:
-    """Text with names of students in it, which must not steer the terminal."""
-    return Text(clean_text(text))
+        console.print(printable_text(f"Next: course grade {into}"), soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.versions import short_version
-from grader.cli.tables import console_for_tables, plain_table
+from grader.cli.tables import console_for_tables, plain_table, printable_text
 from grader.course import CourseError, find_root
 from grader.gradebook.comparison_csv import comparison_table
 from grader.gradebook.csv_export import to_csv
@@ -51,7 +51,7 @@ def compare_and_show(
         print(json.dumps({"before": str(before), "after": str(after), **to_dict(comparison)}, indent=1))
     else:
         console = console_for_tables()
-        console.print(Text(clean_text(f"{before} → {after}")), soft_wrap=True)
+        console.print(printable_text(f"{before} → {after}"), soft_wrap=True)
         show_comparison(console, comparison, names)
     return 1 if comparison.changes else 0
 
@@ -83,7 +83,7 @@ def show_comparison(console: Console, comparison: Comparison, names: Mapping[str
         console.print()
         console.print(Text(f"{' + '.join(cause.value for cause in causes)}: {len(changes)}", style="bold"))
         for line in _explained(causes, changes, names):
-            console.print(Text(clean_text(f"  {line}")), soft_wrap=True)
+            console.print(printable_text(f"  {line}"), soft_wrap=True)
         if left > 0:
             console.print(_table(changes[:left]))
         if len(changes) > left:
@@ -114,8 +114,8 @@ def _table(changes: Iterable[Change]) -> Table:
     for change in changes:
         worse = change.points_after < change.points_before
         table.add_row(
-            Text(clean_text(change.student)),
-            Text(clean_text(change.exercise)),
+            printable_text(change.student),
+            printable_text(change.exercise),
             _points(change.status_before, change.points_before, change.max_before),
             Text(
                 _points(change.status_after, change.points_after, change.max_after),

@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
+from grader.cli.tables import printable_text
 from grader.course import load_course
 from grader.gradebook.files import write_text
-from grader.gradebook.wording import clean_text
 from grader.grading.results_file import RunResults, read_results
 from grader.platforms.canvas import fill_gradebook, read_gradebook
 from grader.platforms.canvas_columns import exercises_of_columns
@@ -148,21 +147,16 @@ def _report(
         return 1 if problems else 0
     console = Console(soft_wrap=True, highlight=False)
     for column, count in filled.items():
-        console.print(_text(f"{column}: {count} results"))
+        console.print(printable_text(f"{column}: {count} results"))
     if len(unmatched) > len(problems):
         console.print(f"{len(unmatched) - len(problems)} handed in nothing, and what stands there is left as it is.")
     if problems:
         console.print(f"{len(problems)} not passed on:", style="yellow")
         for one in problems[:MAX_SHOWN]:
-            console.print(_text(f"  {one.student} · {one.column}: {one.reason}"))
+            console.print(printable_text(f"  {one.student} · {one.column}: {one.reason}"))
         if len(problems) > MAX_SHOWN:
             console.print(f"  … and {len(problems) - MAX_SHOWN} more; --json lists all.")
     for note in notes:
-        console.print(_text(f"Note: {note}"))
-    console.print(_text(f"Written: {path}"))
+        console.print(printable_text(f"Note: {note}"))
+    console.print(printable_text(f"Written: {path}"))
     return 1 if problems else 0
-
-
-def _text(text: str) -> Text:
-    """Text with names of students in it, which must not steer the terminal."""
-    return Text(clean_text(text))

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from grader.checking.outcome import SubmissionStatus
 from grader.checking.record import ResultRecord
-from grader.cli.class_table import printable_text, show_class_table
-from grader.cli.tables import console_for_tables
+from grader.cli.class_table import show_class_table
+from grader.cli.tables import console_for_tables, printable_text
 from grader.gradebook.summary import counted_records
 from grader.gradebook.wording import clean_text
 from grader.grading.class_grading import FEEDBACK_FOLDER, ClassResult, ClassRun, GradingStopped, grade_class

@@ -12,8 +12,7 @@ from rich.text import Text
 from grader.checking.outcome import SubmissionStatus
 from grader.cli.diff_display import show_comparison, version_names, write_table
 from grader.cli.grade_display import UNCONFINED, grading_progress, nothing_to_run
-from grader.cli.tables import console_for_tables
-from grader.gradebook.wording import clean_text
+from grader.cli.tables import console_for_tables, printable_text
 from grader.grading.class_grading import ClassRun, GradingStopped
 from grader.grading.regrading import Regraded, regrade, try_regrading
 from grader.grading.run_comparison import to_dict
@@ -77,9 +76,9 @@ def _show_end(console: Console, run: ClassRun, regraded: Regraded, dry_run: bool
     for record in records:
         if record.status is SubmissionStatus.GRADER_ERROR:
             message = f"Grader error: {record.student} · {record.exercise}: {record.message}"
-            console.print(Text(clean_text(message)), soft_wrap=True)
+            console.print(printable_text(message), soft_wrap=True)
     for note in regraded.result.notes:
-        console.print(Text(clean_text(f"Note: {note}")), soft_wrap=True)
+        console.print(printable_text(f"Note: {note}"), soft_wrap=True)
     counts = COUNTS.format(
         notebooks=notebooks, graded=graded, reused=reused, rest=rest, seconds=regraded.result.seconds
     )

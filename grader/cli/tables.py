@@ -1,4 +1,4 @@
-"""How the commands that list something look: one width for files, one style of table."""
+"""How commands show what they list: one width for files, one style of table, text that cannot steer the terminal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 WIDTH_OF_A_FILE = 120  # columns, when the table does not go to a terminal
 
@@ -25,3 +26,12 @@ def plain_table(**options: Any) -> Table:
     from rich.table import Table
 
     return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, **options)
+
+
+def printable_text(text: str) -> Text:
+    """Text with names and messages of students in it, which must not steer the terminal."""
+    from rich.text import Text
+
+    from grader.gradebook.wording import clean_text
+
+    return Text(clean_text(text))

@@ -105,6 +105,16 @@ def test_headings_that_a_terminal_has_no_room_for_are_numbers_with_a_list_below(
     ]
 
 
+def test_a_long_name_leaves_room_for_the_points_and_is_still_whole() -> None:
+    course = a_course(6, "generalisation_of_representations")
+    name = "".join(f"{number:02d}" for number in range(30))
+    table = printed(course, *(record(name, exercise, 10 / 3, SubmissionStatus.GRADED) for exercise in course.exercises))
+    heading, first, *rest = cells(table)
+    assert heading == ["student", *"123456", "points"]
+    assert "".join(line[0] for line in (first, *rest)) == name
+    assert first[-1] == "20/60"
+
+
 def test_notebooks_that_had_nothing_to_run_are_counted_where_there_are_some() -> None:
     assert nothing_to_run(0) == ""
     assert nothing_to_run(4) == ", 4 with nothing to run"
